@@ -1,0 +1,2 @@
+//! Comparison benches.
+fn main() {}
