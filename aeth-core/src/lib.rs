@@ -3,10 +3,38 @@
 //! Applications depend on `aetherius`; whoever writes a cache tier, a blob store, a backup sink or a metrics
 //! source of their own depends on this crate, which has no I/O of its own and moves only when a contract
 //! moves.
+//!
+//! | module | contract |
+//! |---|---|
+//! | [`cache`] | [`CacheTier`](cache::CacheTier): bytes in, bytes out, with leases |
+//! | [`blob`] | [`BlobStore`](blob::BlobStore): paths to blobs, with a capability report |
+//! | [`backup`] | [`BackupSink`](backup::BackupSink): write-once objects |
+//! | [`observe`] | instruments, [`MetricsSource`](observe::MetricsSource), [`HealthCheck`](observe::HealthCheck) |
+//! | [`coord`] | [`Backplane`](coord::Backplane), [`LeaderLock`](coord::LeaderLock) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod backup;
+pub mod blob;
+mod body;
+pub mod cache;
+mod clock;
+pub mod coord;
 mod error;
+mod lifecycle;
 mod name;
+pub mod observe;
+mod secret;
+#[cfg(feature = "seal")]
+pub mod seal;
+mod tasks;
 
+pub use body::{Body, ByteStream, Reopen, collect_stream};
+pub use clock::{Clock, ClockExt, SystemClock};
 pub use error::{Error, ErrorKind, Result, Retry};
+pub use lifecycle::Lifecycle;
 pub use name::{BlobPath, InvalidName, Key, Namespace, Tag};
+pub use secret::Secret;
+pub use tasks::Tasks;
+
+pub use async_trait::async_trait;
+pub use bytes;

@@ -136,6 +136,7 @@ impl BlobPath {
     }
 
     /// The segments.
+    #[must_use = "iterators are lazy"]
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }
