@@ -1,6 +1,6 @@
 //! A secret that erases itself and shows itself to nobody.
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Read;

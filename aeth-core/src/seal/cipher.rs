@@ -20,7 +20,8 @@ pub(super) struct Cipher {
 impl Cipher {
     pub(super) fn new(material: &Material, header: &Header, aad: &[u8]) -> Result<Self> {
         let derived = Salt::new(HKDF_SHA256, header.salt()).extract(material.bytes());
-        let key = derived.expand(&[aad], &AES_256_GCM).map_err(|_| failed())?;
+        let info = [aad];
+        let key = derived.expand(&info, &AES_256_GCM).map_err(|_| failed())?;
         let mut prefix = [0; PREFIX_LEN];
         prefix.copy_from_slice(header.prefix());
         Ok(Self { key: LessSafeKey::new(UnboundKey::from(key)), prefix })
@@ -62,11 +63,8 @@ impl Cipher {
         segment: &[u8],
         out: &mut BytesMut,
     ) -> Result<()> {
-        let (body, tag) = segment
-            .len()
-            .checked_sub(TAG_LEN)
-            .map(|end| segment.split_at(end))
-            .ok_or_else(unauthentic)?;
+        let (body, tag) =
+            segment.len().checked_sub(TAG_LEN).map(|end| segment.split_at(end)).ok_or_else(unauthentic)?;
         let from = out.len();
         out.extend_from_slice(body);
         let nonce = self.nonce(index, last);

@@ -11,7 +11,7 @@ pub(super) const SALT_LEN: usize = 32;
 pub(super) const PREFIX_LEN: usize = 7;
 
 /// The salt and the nonce prefix of one object, as they stand in front of it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header([u8; HEADER_LEN]);
 
 impl Header {
@@ -59,6 +59,7 @@ pub(super) fn unauthentic() -> Error {
 }
 
 pub(super) fn corrupt(message: &'static str) -> Error {
-    Error::corrupt(message)
-        .with_remedy("restore the object from another copy, or give the keyset and context it was sealed with")
+    Error::corrupt(message).with_remedy(
+        "restore the object from another copy, or give the keyset and context it was sealed with",
+    )
 }

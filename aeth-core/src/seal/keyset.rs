@@ -57,8 +57,9 @@ impl Keyset {
         let remedy = "give a keyset that `Keyset` or Tink wrote, unchanged";
         for (index, key) in keys.iter().enumerate() {
             if keys[..index].iter().any(|other| other.id == key.id) {
-                return Err(Error::invalid(format!("keyset has two keys with id {}", key.id))
-                    .with_remedy(remedy));
+                return Err(
+                    Error::invalid(format!("keyset has two keys with id {}", key.id)).with_remedy(remedy)
+                );
             }
         }
         match keys.iter().find(|key| key.id == primary) {
@@ -228,7 +229,8 @@ impl Key {
 }
 
 fn no_such_key(id: u32) -> Error {
-    Error::not_found(format!("no key {id} in the keyset")).with_remedy("choose an id that `Keyset::keys` lists")
+    Error::not_found(format!("no key {id} in the keyset"))
+        .with_remedy("choose an id that `Keyset::keys` lists")
 }
 
 /// A random number that is neither zero, which protobuf cannot tell from absent, nor taken.

@@ -60,7 +60,9 @@ impl Keyset {
             let last = ciphertext_len <= size as u64;
             let len = if last { ciphertext_len as usize } else { size };
             let candidate = SegmentOpener::new(key, header.clone(), aad)?;
-            if front.get(..len).is_some_and(|first| candidate.append(0, last, first, &mut BytesMut::new()).is_ok())
+            if front
+                .get(..len)
+                .is_some_and(|first| candidate.append(0, last, first, &mut BytesMut::new()).is_ok())
             {
                 return Ok(candidate);
             }
@@ -136,7 +138,9 @@ impl SegmentOpener {
             self.open_segment(segments.start, cover.ends(), ciphertext)?
         } else {
             let mut out = BytesMut::with_capacity(ciphertext.len());
-            for (index, segment) in segments.clone().zip(ciphertext.chunks(self.0.segment_size.get() as usize)) {
+            for (index, segment) in
+                segments.clone().zip(ciphertext.chunks(self.0.segment_size.get() as usize))
+            {
                 self.append(index, cover.ends() && index + 1 == segments.end, segment, &mut out)?;
             }
             out.freeze()

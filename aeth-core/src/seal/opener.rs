@@ -37,7 +37,8 @@ impl Keyset {
     /// With a commitment its key is known from the header; without, the enabled keys try the first segment.
     #[must_use]
     pub fn opener(&self, aad: &[u8], commitment: Option<&Commitment>) -> Opener {
-        let stage = Stage::Search { keyset: self.clone(), aad: aad.to_vec(), commitment: commitment.cloned() };
+        let stage =
+            Stage::Search { keyset: self.clone(), aad: aad.to_vec(), commitment: commitment.cloned() };
         Opener { stage, pending: BytesMut::new(), index: 0 }
     }
 
@@ -51,7 +52,8 @@ impl Keyset {
             None => self.segment_opener_by_trial(&sealed, sealed.len() as u64, aad)?,
         };
         let map = object.map(sealed.len() as u64)?;
-        let cover = if map.plaintext_len() == 0 { map.cover_last() } else { map.cover(0..map.plaintext_len())? };
+        let cover =
+            if map.plaintext_len() == 0 { map.cover_last() } else { map.cover(0..map.plaintext_len())? };
         object.open_cover(&cover, sealed)
     }
 }
@@ -74,7 +76,7 @@ impl Opener {
         result
     }
 
-    /// Opens the last segment and returns its plaintext, which may be empty.
+    /// Opens what is left, the last segment among it, and returns its plaintext, which may be empty.
     ///
     /// # Errors
     /// Corrupt when the object is cut off or not genuine; as [`Keyset::segment_opener`] when it is so short
@@ -82,12 +84,11 @@ impl Opener {
     pub fn finish(mut self) -> Result<Bytes> {
         let object = match &self.stage {
             Stage::Failed => return Err(unauthentic()),
-            // Everything that was taken in to find the key has been used up: `push` goes on until it has.
-            Stage::Open { object, .. } => object.clone(),
-            Stage::Search { keyset, aad, commitment } => match commitment {
-                Some(commitment) => keyset.segment_opener(&self.pending, aad, commitment)?,
-                None => keyset.segment_opener_by_trial(&self.pending, self.pending.len() as u64, aad)?,
-            },
+            Stage::Open { object, .. } => object,
+            // The whole object was too short to tell the candidates apart before its end.
+            Stage::Search { keyset, aad, commitment } => {
+                return keyset.open(aad, commitment.as_ref(), self.pending.freeze());
+            }
         };
         if self.index > 0 && self.pending.len() <= super::TAG_LEN {
             return Err(unauthentic());

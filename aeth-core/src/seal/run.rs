@@ -60,8 +60,9 @@ impl RunOpener {
     /// Corrupt when ciphertext is missing or a segment was not genuine.
     pub fn finish(self) -> Result<()> {
         if self.failed || self.missing > 0 || self.left > 0 || !self.segments.is_empty() {
-            return Err(Error::corrupt("sealed data ends before the range that was asked for")
-                .with_remedy("read the range again; if it stays short, restore the object from another copy"));
+            return Err(Error::corrupt("sealed data ends before the range that was asked for").with_remedy(
+                "read the range again; if it stays short, restore the object from another copy",
+            ));
         }
         Ok(())
     }
