@@ -16,8 +16,8 @@ pub enum MetricKind {
     Histogram,
 }
 
-/// The unit of a metric's *exported* value; histograms of [`Unit::Seconds`] are recorded in nanoseconds and
-/// scaled by the exporter.
+/// The unit of a metric's *exported* value; histograms and counters of [`Unit::Seconds`] are recorded in
+/// nanoseconds and scaled by the exporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unit {
@@ -93,13 +93,13 @@ pub type Label<'a> = (&'static str, &'a str);
 
 /// Receives metrics during a visit.
 pub trait Collector {
-    /// A counter's value.
+    /// A counter's value; of [`Unit::Seconds`] in nanoseconds.
     fn counter(&mut self, descriptor: &Descriptor, labels: &[Label<'_>], value: u64);
 
-    /// A gauge's value.
+    /// A gauge's value, in its unit.
     fn gauge(&mut self, descriptor: &Descriptor, labels: &[Label<'_>], value: f64);
 
-    /// A histogram's state.
+    /// A histogram's state; of [`Unit::Seconds`] in nanoseconds.
     fn histogram(&mut self, descriptor: &Descriptor, labels: &[Label<'_>], value: &HistogramSnapshot);
 }
 

@@ -7,6 +7,7 @@ mod collector;
 mod health;
 mod histogram;
 mod instrument;
+pub mod standard;
 
 pub use collector::{Collector, Descriptor, Label, MetricKind, MetricsSource, Unit};
 pub use health::{Health, HealthCheck, Status};
