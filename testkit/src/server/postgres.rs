@@ -248,7 +248,7 @@ fn launch(bin: &Path, dir: &Path, port: u16, settings: &[String]) -> Supervised 
     for setting in fixed.iter().chain(settings) {
         args.extend(["-c".into(), OsString::from(setting)]);
     }
-    Supervised::start(dir, &bin.join("postgres"), &args)
+    Supervised::start(dir, &bin.join("postgres"), &args, "QUIT")
 }
 
 fn accepts(bin: &Path, port: u16) -> bool {

@@ -146,7 +146,7 @@ fn launch(program: &Path, dir: &Path, port: u16, options: &[String]) -> Supervis
     let mut args: Vec<OsString> = fixed.map(OsString::from).into();
     args.extend(["--dir".into(), dir.as_os_str().to_owned()]);
     args.extend(options.iter().map(OsString::from));
-    Supervised::start(dir, program, &args)
+    Supervised::start(dir, program, &args, "KILL")
 }
 
 /// Whether a Redis answers there; one that asks for a password is up as well.

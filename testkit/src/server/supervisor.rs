@@ -12,16 +12,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::account;
 
 /// Starts the server, prints its pid, then waits for a line: a signal's name ends the server in order; the
-/// end of the input means that the owner died, and the server's directory goes too. The last kill takes
+/// end of the input means that the owner died: the server gets its `last` signal and its directory goes too. The last kill takes
 /// whatever is left of the process group, this shell included.
 const SCRIPT: &str = r#"
 ulimit -c 0
-log=$1 dir=$2; shift 2
+log=$1 dir=$2 last=$3; shift 3
 "$@" >>"$log" 2>&1 </dev/null &
 pid=$!
 echo "$pid"
 orderly=1
-read -r signal || { orderly=0; signal=QUIT; }
+read -r signal || { orderly=0; signal=$last; }
 kill -s "$signal" "$pid" 2>/dev/null
 kill -s CONT "$pid" 2>/dev/null
 ( sleep 20; kill -s KILL "$pid" ) >/dev/null 2>&1 &
@@ -44,11 +44,12 @@ pub(crate) struct Supervised {
 
 impl Supervised {
     /// Starts `program args…` for the owner of `dir`, under the servers' account, logging to `dir/log`.
+    /// `last` is the signal that ends it when the owner has died.
     #[track_caller]
-    pub(crate) fn start(dir: &Path, program: &Path, args: &[OsString]) -> Self {
+    pub(crate) fn start(dir: &Path, program: &Path, args: &[OsString], last: &str) -> Self {
         let log = dir.join("log");
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", SCRIPT, "server"]).arg(&log).arg(dir).arg(program).args(args);
+        command.args(["-c", SCRIPT, "server"]).arg(&log).arg(dir).arg(last).arg(program).args(args);
         command.current_dir(dir).env("LC_ALL", "C.UTF-8").env_remove("PGDATA").env_remove("PGPORT");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         if let Some(account) = account::for_servers() {
