@@ -1,0 +1,96 @@
+//! The data directory: its layout, and the lock that keeps a second process out.
+
+use aeth_core::{Error, ErrorKind, Result};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+const LOCK_FILE: &str = "aetherius.lock";
+const LAYOUT_FILE: &str = "layout";
+/// The layout that this release writes. Raise it when an older release could not read what a newer one writes.
+const LAYOUT: u32 = 1;
+
+/// A data directory held by this process. Dropping it lets go of it.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    root: PathBuf,
+    // Held for its lock alone.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory if it is missing, takes its lock and checks its layout. Blocks on I/O.
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        let place = |error: Error| {
+            error.with_operation("open").with_component("data directory").with_key(root.display())
+        };
+        std::fs::create_dir_all(root).map_err(|error| place(error.into()))?;
+        let root = root.canonicalize().map_err(|error| place(error.into()))?;
+        let lock = take_lock(&root.join(LOCK_FILE)).map_err(place)?;
+        check_layout(&root).map_err(place)?;
+        Ok(Self { root, _lock: lock })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn files(&self) -> PathBuf {
+        self.root.join("files")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("db").join("app.sqlite")
+    }
+
+    pub(crate) fn keyset(&self) -> PathBuf {
+        self.root.join("keys").join("files.keyset.json")
+    }
+
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+}
+
+fn take_lock(path: &Path) -> Result<File> {
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // The number is for the reader's comfort; without it the refusal stands all the same.
+            file.read_to_string(&mut holder).ok();
+            let holder = holder.trim();
+            let who = if holder.is_empty() { "another process".into() } else { format!("process {holder}") };
+            return Err(Error::new(ErrorKind::Busy, format!("{who} has this data directory open"))
+                .with_remedy("stop that process, or use another data directory"));
+        }
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+fn check_layout(root: &Path) -> Result<()> {
+    let path = root.join(LAYOUT_FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(std::fs::write(path, format!("{LAYOUT}\n"))?);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match text.trim().parse::<u32>() {
+        Ok(found) if found <= LAYOUT => Ok(()),
+        Ok(found) => Err(Error::unsupported(format!(
+            "the data directory has layout {found}, this release knows up to {LAYOUT}"
+        ))
+        .with_remedy("use the release that wrote it, or a newer one")),
+        // A crash between creating and writing the file leaves it empty.
+        Err(_) if text.trim().is_empty() => Ok(std::fs::write(path, format!("{LAYOUT}\n"))?),
+        Err(_) => Err(Error::corrupt("the layout file of the data directory is unreadable")
+            .with_remedy("choose an empty directory, or one that an earlier run made")),
+    }
+}
