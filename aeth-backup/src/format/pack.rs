@@ -1,0 +1,213 @@
+//! Packs: sealed blobs one after the other, then the sealed header, then its length.
+
+use crate::Id;
+use crate::crypto::{Key, OVERHEAD};
+use aeth_core::{Error, Result};
+use bytes::{BufMut, BytesMut};
+use serde::{Deserialize, Serialize};
+
+const LENGTH: usize = 4;
+const PLAIN_ENTRY: usize = 37;
+const COMPRESSED_ENTRY: usize = 41;
+/// restic reads no header above 16 MiB.
+const MAX_HEADER: usize = 16 << 20;
+/// As many blobs as fit below that limit.
+pub(crate) const MAX_BLOBS: usize = (MAX_HEADER - OVERHEAD) / COMPRESSED_ENTRY;
+
+/// What a blob holds. The two never share a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BlobKind {
+    Data,
+    Tree,
+}
+
+/// One blob of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlobEntry {
+    pub(crate) kind: BlobKind,
+    pub(crate) id: Id,
+    pub(crate) offset: u32,
+    /// Bytes in the pack.
+    pub(crate) length: u32,
+    /// Bytes after decompression; 0 when it is not compressed.
+    pub(crate) uncompressed: u32,
+}
+
+impl BlobEntry {
+    /// The length of the plaintext in bytes.
+    pub(crate) fn plain_length(&self) -> u32 {
+        let overhead = u32::try_from(OVERHEAD).unwrap_or(u32::MAX);
+        if self.uncompressed > 0 { self.uncompressed } else { self.length.saturating_sub(overhead) }
+    }
+}
+
+/// Bytes that one blob takes in the header.
+pub(crate) fn header_entry_size(blob: &BlobEntry) -> usize {
+    if blob.uncompressed > 0 { COMPRESSED_ENTRY } else { PLAIN_ENTRY }
+}
+
+/// The bytes of a pack that are not its blobs'.
+pub(crate) fn pack_overhead(blobs: &[BlobEntry]) -> usize {
+    blobs.iter().map(header_entry_size).sum::<usize>() + OVERHEAD + LENGTH
+}
+
+/// A pack that is being filled.
+#[derive(Debug)]
+pub(crate) struct PackBuilder {
+    bytes: BytesMut,
+    blobs: Vec<BlobEntry>,
+}
+
+impl PackBuilder {
+    /// Fills `buffer`, which is emptied first.
+    pub(crate) fn new(mut buffer: BytesMut) -> Self {
+        buffer.clear();
+        Self { bytes: buffer, blobs: Vec::new() }
+    }
+
+    /// Appends a sealed blob.
+    pub(crate) fn add(&mut self, kind: BlobKind, id: Id, sealed: &[u8], uncompressed: u32) -> Result<()> {
+        let too_long = || Error::invalid("a pack cannot grow beyond 4 GiB");
+        let offset = u32::try_from(self.bytes.len()).map_err(|_| too_long())?;
+        let length = u32::try_from(sealed.len()).map_err(|_| too_long())?;
+        offset.checked_add(length).ok_or_else(too_long)?;
+        self.bytes.extend_from_slice(sealed);
+        self.blobs.push(BlobEntry { kind, id, offset, length, uncompressed });
+        Ok(())
+    }
+
+    /// Bytes of blobs so far.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The blobs so far.
+    pub(crate) fn blobs(&self) -> &[BlobEntry] {
+        &self.blobs
+    }
+
+    /// Moves the blobs of `other` behind these.
+    pub(crate) fn merge(&mut self, other: &Self) -> Result<()> {
+        for blob in &other.blobs {
+            let (from, length) = (to_usize(blob.offset), to_usize(blob.length));
+            let sealed = other.bytes.get(from..from + length).unwrap_or_default();
+            self.add(blob.kind, blob.id, sealed, blob.uncompressed)?;
+        }
+        Ok(())
+    }
+
+    /// Appends the header.
+    pub(crate) fn finish(mut self, key: &Key) -> Result<(BytesMut, Vec<BlobEntry>)> {
+        let mut header = Vec::with_capacity(pack_overhead(&self.blobs));
+        for blob in &self.blobs {
+            let compressed = blob.uncompressed > 0;
+            header.push(match (blob.kind, compressed) {
+                (BlobKind::Data, false) => 0,
+                (BlobKind::Tree, false) => 1,
+                (BlobKind::Data, true) => 2,
+                (BlobKind::Tree, true) => 3,
+            });
+            header.put_u32_le(blob.length);
+            if compressed {
+                header.put_u32_le(blob.uncompressed);
+            }
+            header.extend_from_slice(blob.id.as_bytes());
+        }
+        let sealed = key.seal(&header)?;
+        self.bytes.extend_from_slice(&sealed);
+        self.bytes.put_u32_le(u32::try_from(sealed.len()).unwrap_or(u32::MAX));
+        Ok((self.bytes, self.blobs))
+    }
+}
+
+/// Reads the header of a pack of `size` bytes. `tail` is its end, as much of it as the caller has; `Err(n)`
+/// inside the result asks for at least `n` bytes of it.
+pub(crate) fn parse_header(key: &Key, size: u64, tail: &[u8]) -> Result<Result<Vec<BlobEntry>, usize>> {
+    let broken = |message| Error::corrupt(message);
+    let (rest, length) = tail.split_last_chunk::<LENGTH>().ok_or_else(|| broken("the pack is too short"))?;
+    let length = to_usize(u32::from_le_bytes(*length));
+    if length <= OVERHEAD || length > MAX_HEADER {
+        return Err(broken("the pack's header has an impossible length"));
+    }
+    let total = u64::try_from(length + LENGTH).unwrap_or(u64::MAX);
+    if total > size {
+        return Err(broken("the pack is shorter than its header"));
+    }
+    let Some(at) = rest.len().checked_sub(length) else {
+        return Ok(Err(length + LENGTH));
+    };
+    let header = key.open(rest.get(at..).unwrap_or_default())?;
+    let blobs = parse_entries(&header)?;
+    let end = blobs.last().map_or(0, |blob| u64::from(blob.offset) + u64::from(blob.length));
+    if end + total != size {
+        return Err(broken("the pack's length is not that of its blobs"));
+    }
+    Ok(Ok(blobs))
+}
+
+fn parse_entries(mut header: &[u8]) -> Result<Vec<BlobEntry>> {
+    let broken = || Error::corrupt("the pack's header ends within an entry");
+    let mut blobs = Vec::with_capacity(header.len() / PLAIN_ENTRY);
+    let mut offset = 0_u32;
+    while let Some((kind, rest)) = header.split_first() {
+        let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(broken)?;
+        let (blob_kind, compressed) = match kind {
+            0 => (BlobKind::Data, false),
+            1 => (BlobKind::Tree, false),
+            2 => (BlobKind::Data, true),
+            3 => (BlobKind::Tree, true),
+            _ => return Err(Error::corrupt("the pack's header names an unknown type of blob")),
+        };
+        let (uncompressed, rest) = if compressed {
+            rest.split_first_chunk::<4>().ok_or_else(broken)?
+        } else {
+            (&[0; 4], rest)
+        };
+        let (id, rest) = rest.split_first_chunk::<32>().ok_or_else(broken)?;
+        let length = u32::from_le_bytes(*length);
+        blobs.push(BlobEntry {
+            kind: blob_kind,
+            id: Id::from_bytes(*id),
+            offset,
+            length,
+            uncompressed: u32::from_le_bytes(*uncompressed),
+        });
+        offset = offset.checked_add(length).ok_or_else(|| Error::corrupt("the pack claims more than 4 GiB"))?;
+        header = rest;
+    }
+    Ok(blobs)
+}
+
+/// `u32` always fits where this crate runs.
+fn to_usize(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_and_damage() {
+        let key = Key::random().unwrap();
+        let mut pack = PackBuilder::new(BytesMut::new());
+        for i in 0..20_u8 {
+            let sealed = key.seal(&vec![i; usize::from(i)]).unwrap();
+            pack.add(BlobKind::Data, Id::of(&[i]), &sealed, u32::from(i % 2) * 9).unwrap();
+        }
+        let expected = pack.blobs().to_vec();
+        let (bytes, _) = pack.finish(&key).unwrap();
+        let size = bytes.len() as u64;
+        assert_eq!(parse_header(&key, size, &bytes).unwrap().unwrap(), expected);
+        let need = parse_header(&key, size, &bytes[bytes.len() - 100..]).unwrap().unwrap_err();
+        assert_eq!(parse_header(&key, size, &bytes[bytes.len() - need..]).unwrap().unwrap(), expected);
+        assert_eq!(need, pack_overhead(&expected));
+        assert!(parse_header(&key, size + 1, &bytes).is_err());
+        for at in bytes.len() - need..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(!matches!(parse_header(&key, size, &bad), Ok(Ok(_))), "byte {at}");
+        }
+    }
+}
