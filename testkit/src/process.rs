@@ -34,6 +34,7 @@ pub struct Subject {
     stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
     started: Instant,
+    peak: u64,
 }
 
 /// How a [`Subject`] ended.
@@ -49,6 +50,8 @@ pub struct Ended {
     pub stderr: String,
     /// How long it ran.
     pub took: Duration,
+    /// The most resident memory that [`Subject::wait`] saw, in bytes; 0 where there is no `/proc`.
+    pub peak_memory: u64,
 }
 
 impl Ended {
@@ -73,7 +76,7 @@ impl Subject {
         let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
         let stdout = child.stdout.take().map(collect);
         let stderr = child.stderr.take().map(collect);
-        Self { child, stdout, stderr, started: Instant::now() }
+        Self { child, stdout, stderr, started: Instant::now(), peak: 0 }
     }
 
     /// The process id.
@@ -96,6 +99,8 @@ impl Subject {
                 let ended = self.kill();
                 panic!("still running after {limit:?}: {}", ended.output());
             }
+            // The kernel keeps the high-water mark, so looking rarely loses only the last moments.
+            self.peak = self.peak.max(peak_memory(self.pid()));
             std::thread::sleep(Duration::from_millis(5));
         }
         self.finish()
@@ -132,6 +137,7 @@ impl Subject {
             stdout: text(self.stdout.take()),
             stderr: text(self.stderr.take()),
             took,
+            peak_memory: self.peak,
         }
     }
 }
@@ -143,6 +149,13 @@ impl Drop for Subject {
             drop(self.child.wait());
         }
     }
+}
+
+fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<String> {

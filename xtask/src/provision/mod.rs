@@ -1,0 +1,58 @@
+//! Having what the tests need: found where it is, installed where it is not.
+
+mod apt;
+mod python;
+mod rust;
+
+use crate::Result;
+
+/// A program that tests run, and the Debian packages that bring it.
+struct Need {
+    what: &'static str,
+    packages: &'static [&'static str],
+    present: fn() -> bool,
+}
+
+const NEEDS: &[Need] = &[
+    Need { what: "restic", packages: &["restic"], present: || found("restic") },
+    Need {
+        what: "Redis",
+        packages: &["redis-server"],
+        present: || found("redis-server") && found("redis-cli"),
+    },
+    Need { what: "PostgreSQL", packages: &["postgresql"], present: || testkit::postgres_bin().is_ok() },
+    Need { what: "Python with venv", packages: &["python3", "python3-venv"], present: python::usable },
+    Need { what: "git", packages: &["git"], present: || found("git") },
+];
+
+fn found(program: &str) -> bool {
+    testkit::tool(program, program).is_ok()
+}
+
+/// Finds or installs everything; the message of a failure says what to run by hand.
+pub(crate) fn everything() -> Result<()> {
+    rust::components()?;
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.present)()).collect();
+    if !missing.is_empty() {
+        let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
+        apt::install(&packages)?;
+        if let Some(still) = missing.iter().find(|need| !(need.present)()) {
+            return Err(format!(
+                "{} is not there even after installing {}",
+                still.what,
+                still.packages.join(" ")
+            ));
+        }
+    }
+    let python = python::environment()?;
+    for need in NEEDS {
+        println!("have {}", need.what);
+    }
+    println!("have Tink for Python in {}", python.display());
+    Ok(())
+}
+
+/// The interpreter that the tests take as judge; see [`everything`].
+pub(crate) fn python() -> Result<std::path::PathBuf> {
+    python::environment()
+}
