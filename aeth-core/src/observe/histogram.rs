@@ -137,6 +137,20 @@ impl HistogramSnapshot {
         self.buckets.iter().enumerate().filter(|(_, n)| **n > 0).map(|(i, n)| (upper_bound(i), *n))
     }
 
+    /// What was recorded after `earlier`, a snapshot of the same histogram. When `earlier` is not its past (the
+    /// component was opened again and counts from 0), the whole of this one.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let past = earlier.buckets.iter().enumerate().all(|(i, n)| self.buckets.get(i).unwrap_or(&0) >= n);
+        if !past {
+            return self.clone();
+        }
+        let before = earlier.buckets.iter().chain(std::iter::repeat(&0));
+        let buckets: Vec<u64> = self.buckets.iter().zip(before).map(|(now, before)| now - before).collect();
+        let count = buckets.iter().sum();
+        Self { buckets, count, sum: self.sum.wrapping_sub(earlier.sum) }
+    }
+
     /// Adds the values of another one.
     pub fn merge(&mut self, other: &Self) {
         if self.buckets.len() < other.buckets.len() {
@@ -186,5 +200,18 @@ mod tests {
             }
         }
         assert_eq!(index(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn the_difference_is_what_was_recorded_in_between() {
+        let histogram = Histogram::new();
+        histogram.record(5);
+        let earlier = histogram.snapshot();
+        histogram.record(7_000);
+        let later = histogram.snapshot();
+        let difference = later.since(&earlier);
+        assert_eq!((difference.count(), difference.sum()), (1, 7_000));
+        assert_eq!(earlier.since(&later), earlier, "a reset counts from 0");
+        assert_eq!(later.since(&HistogramSnapshot::default()), later);
     }
 }

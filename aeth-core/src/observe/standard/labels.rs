@@ -10,6 +10,8 @@ pub const TIER: &str = "tier";
 pub const STORE: &str = "store";
 /// A volume's name as the host configured it, or its mount point.
 pub const VOLUME: &str = "volume";
+/// A block device's kernel name (`vda`, `dm-0`).
+pub const DEVICE: &str = "device";
 /// A backup plan's name.
 pub const PLAN: &str = "plan";
 /// A backup location's name.

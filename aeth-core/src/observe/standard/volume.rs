@@ -1,6 +1,8 @@
-//! `volumes`: disk usage, available space, I/O operations, throughput. All carry [`labels::VOLUME`].
+//! `volumes`: disk usage, available space, I/O operations, throughput. All carry [`labels::VOLUME`]; those of the
+//! device carry [`labels::DEVICE`] too, because several volumes may share one.
 //!
 //! [`labels::VOLUME`]: super::labels::VOLUME
+//! [`labels::DEVICE`]: super::labels::DEVICE
 
 use crate::observe::{Descriptor, Unit};
 
@@ -29,10 +31,10 @@ pub const READ_ONLY: Descriptor =
 /// 1 when the device is (on) a dm-crypt device, 0 when it is not; left out when that cannot be told.
 pub const ENCRYPTED: Descriptor =
     Descriptor::gauge("aeth_volume_encrypted", "Whether the volume lies on a dm-crypt device.");
-/// Finished I/O requests of the device since boot, by `operation` (read, write).
+/// Finished I/O requests of the device since the component was opened, by `operation` (read, write).
 pub const OPERATIONS: Descriptor =
     Descriptor::counter("aeth_volume_io_operations", "Finished I/O requests of the device, by operation.");
-/// Bytes moved by the device since boot, by `operation` (read, write).
+/// Bytes moved by the device since the component was opened, by `operation` (read, write).
 pub const BYTES: Descriptor =
     Descriptor::counter("aeth_volume_io_bytes", "Bytes moved by the device, by operation.")
         .with_unit(Unit::Bytes);
