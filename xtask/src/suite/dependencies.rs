@@ -38,12 +38,8 @@ pub(crate) fn check() -> Result<Vec<String>> {
         }
     }
     for (name, versions) in versions(&everything) {
-        let excess: Vec<&&str> = versions
-            .iter()
-            .filter(|version| {
-                !policy.duplicates.iter().any(|d| *d == name || *d == format!("{name}@{version}"))
-            })
-            .collect();
+        let excess: Vec<&str> =
+            versions.iter().copied().filter(|version| !policy.may_be_extra(name, version)).collect();
         if versions.len() > 1 && excess.len() > 1 {
             wrong.push(format!(
                 "{name} is there more than once ({versions:?}) and not in deny.toml's skip list"

@@ -8,8 +8,20 @@ use crate::{Result, workspace};
 pub(crate) struct Policy {
     pub(crate) licences: Vec<String>,
     pub(crate) banned: Vec<String>,
-    /// Crates that may be there twice, as `name@version` or `name`.
+    /// Crates that may be there twice, as `name@version` (or its leading numbers) or `name`.
     pub(crate) duplicates: Vec<String>,
+}
+
+impl Policy {
+    /// Whether this version may stand beside another of the same crate.
+    pub(crate) fn may_be_extra(&self, name: &str, version: &str) -> bool {
+        self.duplicates.iter().any(|entry| match entry.split_once('@') {
+            Some((n, v)) => {
+                n == name && version.strip_prefix(v).is_some_and(|r| r.is_empty() || r.starts_with('.'))
+            }
+            None => entry == name,
+        })
+    }
 }
 
 /// Reads `deny.toml`.
@@ -41,6 +53,18 @@ fn list(text: &str, section: &str, key: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_permits_the_versions_that_it_names() {
+        let duplicates = ["a@0.2", "b@1.2.3", "c"].map(str::to_owned).into();
+        let policy = Policy { licences: Vec::new(), banned: Vec::new(), duplicates };
+        for (name, version) in [("a", "0.2.17"), ("a", "0.2"), ("b", "1.2.3"), ("c", "9.0.0")] {
+            assert!(policy.may_be_extra(name, version), "{name} {version}");
+        }
+        for (name, version) in [("a", "0.20.0"), ("a", "0.3.0"), ("b", "1.2.4"), ("d", "0.2.0")] {
+            assert!(!policy.may_be_extra(name, version), "{name} {version}");
+        }
+    }
 
     #[test]
     fn reads_one_entry_a_line() {
