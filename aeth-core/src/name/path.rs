@@ -160,6 +160,13 @@ impl AsRef<str> for BlobPath {
     }
 }
 
+impl std::borrow::Borrow<str> for BlobPath {
+    /// Paths order and hash as their text does.
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl TryFrom<String> for BlobPath {
     type Error = InvalidName;
     fn try_from(text: String) -> Result<Self, InvalidName> {
