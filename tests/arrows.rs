@@ -54,7 +54,8 @@ fn package(json: &Value) -> Package {
 #[test]
 fn members_know_only_the_core_and_the_umbrella_knows_all() {
     let packages = packages();
-    let published: BTreeSet<&str> = packages.iter().filter(|p| p.published).map(|p| p.name.as_str()).collect();
+    let published: BTreeSet<&str> =
+        packages.iter().filter(|p| p.published).map(|p| p.name.as_str()).collect();
     for package in packages.iter().filter(|p| p.name != COMPARISON) {
         for (name, _, _) in package.dependencies.iter().filter(|(_, member, dev)| *member && !dev) {
             let allowed = match package.name.as_str() {
@@ -68,8 +69,12 @@ fn members_know_only_the_core_and_the_umbrella_knows_all() {
         }
     }
     let umbrella = packages.iter().find(|p| p.name == UMBRELLA).unwrap();
-    let known: BTreeSet<&str> =
-        umbrella.dependencies.iter().filter(|(_, member, dev)| *member && !dev).map(|(n, _, _)| n.as_str()).collect();
+    let known: BTreeSet<&str> = umbrella
+        .dependencies
+        .iter()
+        .filter(|(_, member, dev)| *member && !dev)
+        .map(|(n, _, _)| n.as_str())
+        .collect();
     let members: BTreeSet<&str> = published.iter().copied().filter(|name| *name != UMBRELLA).collect();
     assert_eq!(known, members, "the umbrella knows every published member");
 }
@@ -125,7 +130,12 @@ fn every_direct_dependency_is_documented() {
 #[test]
 fn no_tracked_file_names_a_machine() {
     // Put together here, so that this file does not hold them.
-    let marks = [concat!("/ro", "ot/"), concat!("/wo", "rk/main"), concat!("/wo", "rk/shared"), concat!(".cargo/", "registry")];
+    let marks = [
+        concat!("/ro", "ot/"),
+        concat!("/wo", "rk/main"),
+        concat!("/wo", "rk/shared"),
+        concat!(".cargo/", "registry"),
+    ];
     let files = tracked();
     assert!(files.len() > 30, "only {} files are tracked", files.len());
     for file in files {
@@ -138,7 +148,8 @@ fn no_tracked_file_names_a_machine() {
 
 /// What git tracks; in an unpacked archive without git, everything outside of the target directory.
 fn tracked() -> Vec<PathBuf> {
-    let git = Command::new("git").args(["-c", "safe.directory=*", "ls-files", "-z"]).current_dir(root()).output();
+    let git =
+        Command::new("git").args(["-c", "safe.directory=*", "ls-files", "-z"]).current_dir(root()).output();
     if let Ok(out) = git
         && out.status.success()
     {

@@ -35,6 +35,17 @@ impl Tmpfs {
         Ok(Self { dir })
     }
 
+    /// Mounts it again so that nothing can be written.
+    ///
+    /// # Errors
+    /// What `mount` said.
+    pub fn make_read_only(&self) -> Result<(), String> {
+        let mut command = Command::new("mount");
+        command.args(["-o", "remount,ro"]).arg(self.dir.path());
+        let output = command.output().map_err(|e| format!("mount: {e}"))?;
+        tool::outcome(&command, &output).map(drop)
+    }
+
     /// The mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
