@@ -18,14 +18,16 @@ pub mod blob;
 mod body;
 pub mod cache;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod coord;
 mod error;
 mod lifecycle;
 mod name;
 pub mod observe;
-mod secret;
 #[cfg(feature = "seal")]
 pub mod seal;
+mod secret;
 mod tasks;
 
 pub use body::{Body, ByteStream, Reopen, collect_stream};

@@ -7,6 +7,7 @@ mod capability;
 mod ext;
 mod meta;
 mod options;
+mod probe;
 mod store;
 mod upload;
 
@@ -18,5 +19,6 @@ pub use options::{
     CopyAttributes, CopyMode, CopyOptions, GetOptions, GetRange, ListOptions, PresignMethod, PresignOptions,
     PutMode, PutOptions, SignedUrl,
 };
+pub use probe::probe;
 pub use store::BlobStore;
 pub use upload::{Part, Upload, UploadId};
