@@ -30,8 +30,11 @@ impl LeaseToken {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LeaseLookup {
-    /// The entry, fresh or stale.
+    /// The entry: fresh, or stale while nobody may refresh it now (somebody else holds the lease).
     Hit(Entry),
+    /// The entry is usable but no longer fresh, and the caller got the lease to refresh it: without it a
+    /// refresh could bring back what was removed meanwhile. Until the fill others go on reading the entry.
+    Stale(Entry, LeaseToken),
     /// Nothing there, and the caller may load and fill.
     Granted(LeaseToken),
     /// Nothing there, and somebody else is loading.

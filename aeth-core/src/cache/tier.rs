@@ -227,8 +227,9 @@ pub trait CacheTier: fmt::Debug + Send + Sync + 'static {
     /// Repeating the call completes it.
     async fn clear(&self, namespace: &Namespace) -> Result<()>;
 
-    /// Like [`get_many`](Self::get_many), but a miss asks for a lease of `ttl`; at most one caller holds the
-    /// lease of a key. A lease runs out after `ttl` unless it is filled or released.
+    /// Like [`get_many`](Self::get_many), but a miss, and a hit that is no longer fresh, asks for a lease of
+    /// `ttl`; at most one caller holds the lease of a key. A lease runs out after `ttl` unless it is filled or
+    /// released.
     ///
     /// Without [`TierCapability::Lease`] every miss is answered `Unavailable` with `Unsupported`.
     ///
