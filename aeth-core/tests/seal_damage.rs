@@ -1,4 +1,5 @@
 //! Whatever happens to a sealed object, opening it fails, and what was handed out before was genuine.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use aeth_core::seal::{Commitment, Keyset, SegmentSize};
 use aeth_core::{Error, ErrorKind};
@@ -217,6 +218,35 @@ fn errors_do_not_tell_where() {
 }
 
 #[test]
+fn an_opener_that_is_kept_refuses_a_header_that_changed() {
+    let mut rng = Rng::with_seed(10);
+    let keyset = Keyset::generate(SegmentSize::new(SEGMENT as u32).unwrap()).unwrap();
+    let object = object(&keyset, &mut rng, 3000);
+    let opener = keyset.segment_opener(&object.sealed, b"identity", &object.commitment).unwrap();
+    let map = opener.map(object.sealed.len() as u64).unwrap();
+    for at in 0..40 {
+        let mut sealed = object.sealed.clone();
+        sealed[at] ^= 1;
+        let sealed = Bytes::from(sealed);
+        for end in [10, 3000] {
+            let cover = map.cover(0..end).unwrap();
+            let ciphertext = sealed.slice(..cover.ciphertext().end as usize);
+            assert_eq!(opener.open_cover(&cover, ciphertext.clone()).unwrap_err().kind(), ErrorKind::Corrupt);
+            assert!(opener.run(&cover).push(&mut ciphertext.clone()).is_err());
+        }
+    }
+    for (index, last) in [(0, true), (1, false), (u32::MAX, false)] {
+        let first = Bytes::from(object.sealed[..SEGMENT].to_vec());
+        assert_eq!(opener.open_segment(index, last, first).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    for len in [0, 1, 15, 39, 40, 55, 56, SEGMENT + 1] {
+        let bytes = Bytes::from(vec![40; len]);
+        assert!(opener.open_segment(0, false, bytes.clone()).is_err(), "{len} bytes");
+        assert!(opener.open_segment(1, false, bytes).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
 fn damaged_stamps_are_refused() {
     let mut rng = Rng::with_seed(11);
     let keyset = Keyset::generate(SegmentSize::default()).unwrap();
@@ -237,4 +267,36 @@ fn damaged_stamps_are_refused() {
     for text in ["", "1", "1.2", "1.2.", "2.2.AAAA", "1.-2.AAAA", "1.+2.AAAA", "1.99999999999.AAAA"] {
         assert_eq!(text.parse::<Commitment>().unwrap_err().kind(), ErrorKind::Corrupt, "{text:?}");
     }
+}
+
+#[test]
+fn a_run_that_ends_early_or_late_is_refused() {
+    let mut rng = Rng::with_seed(12);
+    let keyset = Keyset::generate(SegmentSize::new(SEGMENT as u32).unwrap()).unwrap();
+    let object = object(&keyset, &mut rng, 3000);
+    let opener = keyset.segment_opener(&object.sealed, b"identity", &object.commitment).unwrap();
+    let map = opener.map(object.sealed.len() as u64).unwrap();
+    let sealed = Bytes::from(object.sealed.clone());
+    for cover in [map.cover(10..20).unwrap(), map.cover(10..2000).unwrap(), map.cover(0..3000).unwrap()] {
+        let fetch = cover.ciphertext().start as usize..cover.ciphertext().end as usize;
+        for len in [0, 1, SEGMENT, fetch.len() - 1] {
+            if len == fetch.len() {
+                continue;
+            }
+            let mut run = opener.run(&cover);
+            let mut data = sealed.slice(fetch.start..fetch.start + len);
+            while run.push(&mut data).unwrap().is_some() {}
+            assert_eq!(run.finish().unwrap_err().kind(), ErrorKind::Corrupt, "{len} bytes of {fetch:?}");
+            let short = sealed.slice(fetch.start..fetch.start + len);
+            assert_eq!(opener.open_cover(&cover, short).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        let mut run = opener.run(&cover);
+        let mut data = sealed.slice(fetch.clone());
+        while run.push(&mut data).unwrap().is_some() {}
+        assert_eq!(run.push(&mut Bytes::from_static(b"x")).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(run.finish().unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    let nothing = map.cover(5..5).unwrap();
+    assert!(opener.open_cover(&nothing, Bytes::new()).unwrap().is_empty());
+    opener.run(&nothing).finish().unwrap();
 }

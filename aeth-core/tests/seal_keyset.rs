@@ -1,4 +1,5 @@
 //! The life of keys: rotation, storage, passphrases, files.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use aeth_core::seal::{KeyStatus, Keyset, PassphraseKdf, SegmentSize};
 use aeth_core::{ErrorKind, Secret};
@@ -298,4 +299,37 @@ fn sealer_and_openers_travel_between_threads() {
     let (sealed, commitment) = keyset.seal(b"", b"x").unwrap();
     travels(&keyset.segment_opener(&sealed, b"", &commitment).unwrap());
     assert_eq!(keyset.open(b"", None, Bytes::from(sealed.to_vec())).unwrap(), &b"x"[..]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_for_a_keyset_are_an_error_not_a_panic(
+        noise in proptest::collection::vec(proptest::num::u8::ANY, 0..80),
+        at in 0usize..48,
+        bits in 1u8..=255,
+    ) {
+        let text = edited("RAW", "RAW");
+        let value = text.expose_str().unwrap().split("\"value\":\"").nth(1).unwrap().split('"').next().unwrap();
+        let engine = base64::engine::general_purpose::STANDARD;
+        let encode = |bytes: &[u8]| base64::Engine::encode(&engine, bytes);
+        proptest::prop_assert!(Keyset::from_tink_json(&edited(value, &encode(&noise))).is_err());
+        proptest::prop_assert!(Keyset::from_tink_json(&Secret::new(noise.clone())).is_err());
+        proptest::prop_assert!(Keyset::from_sealed_json(&noise, &Secret::new("x")).is_err());
+
+        // A damaged message is refused, or read as another key: a key in clear carries no checksum.
+        let mut message = base64::Engine::decode(&engine, value).unwrap();
+        let at = at % message.len();
+        message[at] ^= bits;
+        if let Ok(other) = Keyset::from_tink_json(&edited(value, &encode(&message))) {
+            proptest::prop_assert_ne!(other.to_tink_json(), edited("RAW", "RAW"));
+        }
+    }
+}
+
+#[test]
+fn debug_shows_no_content() {
+    let keyset = Keyset::generate(SegmentSize::default()).unwrap();
+    let mut sealer = keyset.sealer(b"").unwrap();
+    assert!(sealer.push(&mut Bytes::from_static(b"attack at dawn")).unwrap().is_none());
+    assert!(!format!("{sealer:?}").contains("attack"), "{sealer:?}");
 }

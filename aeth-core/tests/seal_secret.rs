@@ -1,4 +1,5 @@
 //! Secrets: where they come from, and that they stay secret.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use aeth_core::{ErrorKind, Secret};
 
@@ -81,5 +82,64 @@ fn environment_variables() {
         }
         let output = child.output().unwrap();
         assert!(output.status.success(), "{expected}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[cfg(unix)]
+mod permissions {
+    use super::Secret;
+    use std::fmt::Debug;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::{Arc, Mutex};
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    /// Keeps the text of every event.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<String>>>);
+
+    impl Subscriber for Log {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            let mut text = Text(event.metadata().level().to_string());
+            event.record(&mut text);
+            self.0.lock().unwrap().push(text.0);
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    struct Text(String);
+
+    impl Visit for Text {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            self.0 += &format!(" {field}={value:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_all_may_read_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, "hunter2").unwrap();
+        for (mode, warned) in [(0o600, false), (0o440, false), (0o444, true), (0o604, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let log = Log::default();
+            tracing::subscriber::with_default(log.clone(), || Secret::from_file(&path)).unwrap();
+            let events = log.0.lock().unwrap();
+            assert_eq!(events.len(), usize::from(warned), "{mode:o}: {events:?}");
+            for event in events.iter() {
+                assert!(event.starts_with("WARN") && event.contains(path.to_str().unwrap()), "{event}");
+                assert!(event.contains(&format!("{mode:04o}")) && !event.contains("hunter2"), "{event}");
+            }
+        }
     }
 }

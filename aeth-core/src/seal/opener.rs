@@ -7,13 +7,13 @@ use super::object::SegmentOpener;
 use super::stamp::Commitment;
 use crate::Result;
 use bytes::{Buf, Bytes, BytesMut};
+use std::fmt;
 
 /// Opens one whole object as it arrives, in memory of one segment.
 ///
 /// Push ciphertext in pieces of any size, taking plaintext out until there is none, then finish: only a
 /// successful [`finish`](Self::finish) proves that nothing was cut off. What `push` returned before is genuine,
 /// and in its place.
-#[derive(Debug)]
 pub struct Opener {
     stage: Stage,
     /// The incomplete segment, or the beginning of the object while its key is unknown.
@@ -21,7 +21,6 @@ pub struct Opener {
     index: u32,
 }
 
-#[derive(Debug)]
 enum Stage {
     /// The key is not known yet.
     Search { keyset: Keyset, aad: Vec<u8>, commitment: Option<Commitment> },
@@ -137,6 +136,18 @@ impl Opener {
         };
         self.stage = Stage::Open { object, read: std::mem::take(&mut self.pending).freeze() };
         Ok(())
+    }
+}
+
+/// Without the buffers, which hold a segment.
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match &self.stage {
+            Stage::Search { .. } => "search",
+            Stage::Open { .. } => "open",
+            Stage::Failed => "failed",
+        };
+        f.debug_struct("Opener").field("stage", &stage).field("segment", &self.index).finish_non_exhaustive()
     }
 }
 

@@ -6,11 +6,11 @@ use super::object::SegmentOpener;
 use super::opener::gather;
 use crate::{Error, Result};
 use bytes::{Buf, Bytes, BytesMut};
+use std::fmt;
 use std::ops::Range;
 
 /// Opens the segments of a [`Cover`] as they arrive and yields the range that was asked for, in memory of one
 /// segment; from [`SegmentOpener::run`].
-#[derive(Debug)]
 pub struct RunOpener {
     object: SegmentOpener,
     segments: Range<u32>,
@@ -100,5 +100,15 @@ impl RunOpener {
         opened.truncate(self.left.min(opened.len() as u64) as usize);
         self.left -= opened.len() as u64;
         opened
+    }
+}
+
+/// Without the buffer, which holds a segment.
+impl fmt::Debug for RunOpener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunOpener")
+            .field("segments", &self.segments)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
     }
 }

@@ -1,18 +1,4 @@
 //! A keyset sealed under a passphrase.
-//!
-//! The text is JSON: how the passphrase becomes a key, and inside it Tink's own encrypted keyset, an
-//! `EncryptedKeyset` message in JSON:
-//!
-//! ```json
-//! {
-//!   "format": "aetherius-sealed-keyset", "version": 1,
-//!   "kdf": {"name": "PBKDF2-HMAC-SHA512", "iterations": 600000, "salt": "<base64>"},
-//!   "keyset": {"encryptedKeyset": "<base64>", "keysetInfo": {...}}
-//! }
-//! ```
-//!
-//! With the 32 bytes that PBKDF2 gives as an AES-GCM key (output prefix RAW), and the associated data
-//! `aetherius sealed keyset v1`, Tink reads the inner object by `parse_encrypted`.
 
 use super::derive::PassphraseKdf;
 use super::header::random;
@@ -34,6 +20,20 @@ impl Keyset {
     ///
     /// Whoever has the text can try passphrases: its worth is the passphrase's. Numbers and states of the keys
     /// are readable in it.
+    ///
+    /// The text holds how the passphrase becomes a key, and Tink's own encrypted keyset:
+    ///
+    /// ```json
+    /// {
+    ///   "format": "aetherius-sealed-keyset", "version": 1,
+    ///   "kdf": {"name": "PBKDF2-HMAC-SHA512", "iterations": 600000, "salt": "<base64>"},
+    ///   "keyset": {"encryptedKeyset": "<base64>", "keysetInfo": {...}}
+    /// }
+    /// ```
+    ///
+    /// To read it without this crate: derive 32 bytes by PBKDF2, take them as a Tink AES-GCM key with output
+    /// prefix RAW, and give the inner object with associated data `aetherius sealed keyset v1` to Tink's
+    /// `parse_encrypted`.
     ///
     /// # Errors
     /// Invalid when the passphrase is empty; Other when the system's random generator fails.
