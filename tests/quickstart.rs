@@ -138,6 +138,7 @@ fn a_full_disk_is_an_error_and_leaves_the_source_alone() {
 }
 
 /// A small disk; `None`, said aloud, where this process may not mount one.
+#[allow(clippy::print_stdout, reason = "libtest shows what a test says")]
 fn mounted(bytes: u64) -> Option<Tmpfs> {
     match Tmpfs::mount(bytes) {
         Ok(disk) => Some(disk),

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use testkit::{Ended, Restic, Subject, restic_in};
 
-pub const PASSWORD: &str = "a test's own password";
+pub(crate) const PASSWORD: &str = "a test's own password";
 /// Generous: an unoptimised build on a loaded machine.
-pub const LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
 /// The example's binary: `AETH_QUICKSTART`, or the one that `cargo test` has built beside this test. Under
 /// `--test NAME` alone cargo builds no examples, so a missing one is built here.
@@ -36,18 +36,18 @@ fn program() -> &'static Path {
 }
 
 /// `quickstart ARGS` with the tests' password.
-pub fn command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(program());
     command.args(args).env("AETHERIUS_PASSWORD", PASSWORD).env_remove("RUST_BACKTRACE");
     command
 }
 
 /// `quickstart TREE --data DATA`.
-pub fn on(tree: &Path, data: &Path) -> Command {
+pub(crate) fn on(tree: &Path, data: &Path) -> Command {
     command([tree.as_os_str(), "--data".as_ref(), data.as_os_str()])
 }
 
-pub fn run(command: Command) -> Ended {
+pub(crate) fn run(command: Command) -> Ended {
     let ended = Subject::start(command).wait(LIMIT);
     assert!(!ended.stderr.contains("panicked"), "it panicked: {}", ended.output());
     ended
@@ -55,7 +55,7 @@ pub fn run(command: Command) -> Ended {
 
 /// Runs it and wants success with the closing line.
 #[track_caller]
-pub fn succeeds(command: Command) -> Ended {
+pub(crate) fn succeeds(command: Command) -> Ended {
     let ended = run(command);
     assert!(ended.ok() && ended.stdout.lines().last() == Some("quickstart: OK"), "{}", ended.output());
     ended
@@ -63,7 +63,7 @@ pub fn succeeds(command: Command) -> Ended {
 
 /// Runs it and wants a refusal whose message holds one of each group of words.
 #[track_caller]
-pub fn refused(command: Command, wanted: &[&[&str]]) -> Ended {
+pub(crate) fn refused(command: Command, wanted: &[&[&str]]) -> Ended {
     let ended = run(command);
     assert!(ended.code.is_some_and(|code| code != 0), "not refused: {}", ended.output());
     assert!(!ended.stdout.contains("quickstart: OK"), "claims success: {}", ended.output());
@@ -77,13 +77,13 @@ pub fn refused(command: Command, wanted: &[&[&str]]) -> Ended {
 }
 
 /// Both repositories under `data`.
-pub fn repositories(data: &Path) -> [Restic; 2] {
+pub(crate) fn repositories(data: &Path) -> [Restic; 2] {
     ["a", "b"].map(|location| restic_in(data.join("backups").join(location), PASSWORD))
 }
 
 /// Stock restic finds nothing wrong in either repository, data read or not.
 #[track_caller]
-pub fn intact(data: &Path, read_data: bool) {
+pub(crate) fn intact(data: &Path, read_data: bool) {
     for restic in repositories(data) {
         let said = if read_data { restic.run(["check", "--read-data"]) } else { restic.run(["check"]) };
         assert!(said.contains("no errors were found"), "{said}");

@@ -1,2 +1,41 @@
-//! Comparison benches.
-fn main() {}
+//! Ours against the peers: `aeth-vs NAME` measures and prints one JSON row a line (see CONTRIBUTING.md,
+//! *Benches*); everything else goes to standard error. `cargo xtask bench` runs it and renders the page.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a measuring program prints, and measures real time"
+)]
+
+mod measure;
+mod metrics;
+mod row;
+
+use std::process::ExitCode;
+
+use row::Row;
+
+/// Measures one area and hands each row over as soon as it has it.
+type Bench = fn(&mut dyn FnMut(Row));
+
+/// What can be measured. An area gets its line here together with its file.
+const BENCHES: &[(&str, Bench)] = &[("metrics", metrics::run)];
+
+/// The areas that the page knows; one without a bench has no rows to print.
+const AREAS: &[&str] = &["cache", "files", "db", "backup", "postgres", "metrics"];
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next();
+    let known = name.as_deref().is_none_or(|name| AREAS.contains(&name));
+    if !known || arguments.next().is_some() {
+        eprintln!("usage: aeth-vs [{}]", AREAS.join("|"));
+        return ExitCode::from(2);
+    }
+    for (area, bench) in BENCHES {
+        if name.as_deref().is_none_or(|name| name == *area) {
+            bench(&mut |row| println!("{}", row.json(area)));
+        }
+    }
+    ExitCode::SUCCESS
+}

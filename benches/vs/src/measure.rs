@@ -1,0 +1,63 @@
+//! Measuring fairly: contestants take turns in one run, and the median counts.
+
+use std::time::{Duration, Instant};
+
+/// Turns that each contestant gets.
+const ROUNDS: usize = 21;
+/// How long a turn takes, about: long beside the clock's grain, short beside a change of frequency.
+const TURN: Duration = Duration::from_millis(20);
+
+/// A contestant: does its work as often as it is told, and leaves nothing for the next turn.
+pub(crate) type Contestant<'a> = &'a mut dyn FnMut(u64);
+
+/// Nanoseconds for each repetition, the median of every contestant's turns.
+pub(crate) fn nanoseconds(contestants: &mut [Contestant<'_>]) -> Vec<f64> {
+    let repetitions: Vec<u64> = contestants.iter_mut().map(|contestant| calibrate(contestant)).collect();
+    let mut samples = vec![Vec::with_capacity(ROUNDS); contestants.len()];
+    for _ in 0..ROUNDS {
+        for ((contestant, &n), samples) in contestants.iter_mut().zip(&repetitions).zip(&mut samples) {
+            samples.push(time(contestant, n).as_secs_f64() * 1e9 / n as f64);
+        }
+    }
+    samples.into_iter().map(median).collect()
+}
+
+/// How many repetitions make a turn; warms up on the way.
+fn calibrate(contestant: &mut Contestant<'_>) -> u64 {
+    let mut n = 1;
+    loop {
+        let took = time(contestant, n);
+        if took >= TURN / 2 || n >= 1 << 40 {
+            let scale = TURN.as_secs_f64() / took.as_secs_f64().max(1e-9);
+            return ((n as f64 * scale) as u64).max(1);
+        }
+        n *= 2;
+    }
+}
+
+fn time(contestant: &mut Contestant<'_>, n: u64) -> Duration {
+    let started = Instant::now();
+    contestant(n);
+    started.elapsed()
+}
+
+/// The middle of the samples.
+pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slower_contestant_is_seen_to_be_slower() {
+        let work = |rounds: u64, n: u64| (0..rounds * n).map(std::hint::black_box).sum::<u64>();
+        let mut short = |n| assert!(work(100, n) < u64::MAX);
+        let mut long = |n| assert!(work(1000, n) < u64::MAX);
+        let times = nanoseconds(&mut [&mut short, &mut long]);
+        assert!(times[1] > 3.0 * times[0], "{times:?}");
+        assert!((median(vec![9.0, 1.0, 5.0]) - 5.0).abs() < f64::EPSILON);
+    }
+}
