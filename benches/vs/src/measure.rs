@@ -12,7 +12,7 @@ pub(crate) type Contestant<'a> = &'a mut dyn FnMut(u64);
 
 /// Nanoseconds for each repetition, the median of every contestant's turns.
 pub(crate) fn nanoseconds(contestants: &mut [Contestant<'_>]) -> Vec<f64> {
-    let repetitions: Vec<u64> = contestants.iter_mut().map(|contestant| calibrate(contestant)).collect();
+    let repetitions: Vec<u64> = contestants.iter_mut().map(calibrate).collect();
     let mut samples = vec![Vec::with_capacity(ROUNDS); contestants.len()];
     for _ in 0..ROUNDS {
         for ((contestant, &n), samples) in contestants.iter_mut().zip(&repetitions).zip(&mut samples) {
