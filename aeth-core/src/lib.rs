@@ -27,6 +27,8 @@ mod name;
 pub mod observe;
 #[cfg(feature = "seal")]
 pub mod seal;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod secret;
 mod tasks;
 

@@ -21,6 +21,7 @@ mod report;
 mod tools;
 
 pub mod blob_store;
+pub mod cache_tier;
 
 pub use crate::blob::probe;
 pub use law::{Breach, Check, Law};
