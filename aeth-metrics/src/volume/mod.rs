@@ -1,0 +1,12 @@
+//! The disks below the data.
+
+mod crypt;
+mod diskstats;
+mod mount;
+mod report;
+mod usage;
+mod volumes;
+
+pub use mount::Mount;
+pub use report::{VolumeIo, VolumeRates, VolumeReport};
+pub use volumes::{VolumeOptions, VolumeSpec, Volumes};
