@@ -49,6 +49,7 @@ pub(super) async fn dropped_calls_leave_old_or_new(subject: &BlobSubject) -> Che
         let put = subject.store.put_opts(&path, once(&new, 10_000), PutOptions::default());
         let finished = polls(put, n).await.transpose()?.is_some();
         let state = one_of(subject, &path, &[&old, &new]).await?;
+        ensure!(state.is_some(), "a dropped put lost the blob that was there");
         ensure!(!finished || state == Some(1), "a put that returned is not there");
     }
     for n in 1..=subject.rounds {
@@ -56,7 +57,8 @@ pub(super) async fn dropped_calls_leave_old_or_new(subject: &BlobSubject) -> Che
         subject.put(&from, &new).await?;
         subject.put(&to, &old).await?;
         polls(subject.store.copy(&from, &to), n).await.transpose()?;
-        one_of(subject, &to, &[&old, &new]).await?;
+        let state = one_of(subject, &to, &[&old, &new]).await?;
+        ensure!(state.is_some(), "a dropped copy lost the blob that was there");
         subject.holds("the source of a dropped copy", &from, &new).await?;
         polls(subject.store.rename(&from, &to), n).await.transpose()?;
         // The store may still be moving it: once it is not at the source, it is at the target.
@@ -74,7 +76,8 @@ pub(super) async fn dropped_calls_leave_old_or_new(subject: &BlobSubject) -> Che
             let part = upload.put_part(1, new.clone().into()).await?;
             let parts = [part];
             polls(upload.complete(&parts, None), n).await.transpose()?;
-            one_of(subject, &path, &[&old, &new]).await?;
+            let state = one_of(subject, &path, &[&old, &new]).await?;
+            ensure!(state.is_some(), "a dropped completion lost the blob that was there");
             // The upload may be over, or may have been completed meanwhile.
             drop(upload.abort().await);
         }

@@ -1,0 +1,15 @@
+//! Reference implementations of the contracts, and the flaws that can be switched on in them.
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::exhaustive_enums,
+    reason = "support of several test crates, each of which uses a part"
+)]
+
+pub mod store;
+pub mod store_listing;
+pub mod store_upload;
