@@ -114,6 +114,25 @@ fn null_is_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Ve
 }
 
 impl Snapshot {
+    /// A snapshot of `tree` at `time`, everything else empty.
+    pub(crate) fn new(time: NodeTime, tree: Id) -> Self {
+        Self {
+            time,
+            parent: None,
+            tree,
+            paths: Vec::new(),
+            hostname: String::new(),
+            username: String::new(),
+            uid: 0,
+            gid: 0,
+            excludes: Vec::new(),
+            tags: Vec::new(),
+            original: None,
+            program_version: String::new(),
+            summary: None,
+        }
+    }
+
     pub(crate) fn parse(json: &[u8]) -> Result<Self> {
         serde_json::from_slice(json).map_err(crate::error::json("snapshot"))
     }

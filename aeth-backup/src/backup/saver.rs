@@ -1,0 +1,168 @@
+//! From plaintext to a blob in a pack.
+
+use super::gate::Gate;
+use super::packer::Packer;
+use super::queue::Queue;
+use crate::Id;
+use crate::format::{BlobKind, Codec, SnapshotSummary};
+use crate::progress::{Progress, SkipList, Watch};
+use crate::repo::host::Names;
+use crate::repo::{Index, Shared};
+use aeth_core::{Error, Result};
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Most chunks fit into this.
+const SPARE_CAPACITY: usize = 2 << 20;
+const SPARES: usize = 8;
+
+/// Everything that the threads of one run share.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) shared: Arc<Shared>,
+    pub(super) index: Arc<RwLock<Index>>,
+    /// Blobs that lie in packs which are not durable yet.
+    pending: Mutex<HashSet<(BlobKind, Id)>>,
+    /// Buffers for chunks, to be used again: touching fresh memory is slow.
+    spare: Mutex<Vec<Vec<u8>>>,
+    pub(super) gate: Gate,
+    pub(super) queue: Queue,
+    pub(super) packer: Packer,
+    pub(super) names: Names,
+    pub(super) progress: Progress,
+    pub(super) watch: Watch,
+    pub(super) skipped: SkipList,
+    pub(super) changed: Mutex<Vec<String>>,
+    pub(super) sockets: AtomicU64,
+    pub(super) counts: Mutex<SnapshotSummary>,
+    stopped: AtomicBool,
+    failure: Mutex<Option<Error>>,
+}
+
+/// What one thread owns.
+pub(super) struct Tools {
+    codec: Codec,
+    sealed: Vec<u8>,
+}
+
+impl std::fmt::Debug for Tools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tools")
+    }
+}
+
+impl Run {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        index: Arc<RwLock<Index>>,
+        packer: Packer,
+        gate: Gate,
+        progress: Progress,
+        watch: Watch,
+    ) -> Self {
+        Self {
+            shared,
+            index,
+            pending: Mutex::default(),
+            spare: Mutex::default(),
+            gate,
+            queue: Queue::default(),
+            packer,
+            names: Names::load(),
+            progress,
+            watch,
+            skipped: SkipList::default(),
+            changed: Mutex::default(),
+            sockets: AtomicU64::new(0),
+            counts: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            failure: Mutex::default(),
+        }
+    }
+
+    pub(super) fn tools(&self) -> Result<Tools> {
+        Ok(Tools { codec: Codec::new(self.shared.options.compression)?, sealed: Vec::new() })
+    }
+
+    /// Ends the run; the first error is the one that counts.
+    pub(super) fn fail(&self, error: Error) {
+        self.failure.lock().get_or_insert(error);
+        self.stopped.store(true, Ordering::Relaxed);
+        self.queue.abort();
+        self.gate.close();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.failure.lock().clone()
+    }
+
+    pub(super) fn skip(&self, path: &[u8], error: Error) {
+        self.skipped.add(path, error, &self.progress, &self.watch);
+    }
+
+    /// An empty buffer for a chunk.
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        self.spare.lock().pop().unwrap_or_else(|| Vec::with_capacity(SPARE_CAPACITY))
+    }
+
+    /// Takes a buffer back.
+    pub(super) fn reuse(&self, mut buffer: Vec<u8>) {
+        let mut spare = self.spare.lock();
+        if spare.len() < SPARES && (SPARE_CAPACITY..=2 * SPARE_CAPACITY).contains(&buffer.capacity()) {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
+
+    /// True when a blob is durable already.
+    pub(super) fn has(&self, kind: BlobKind, id: &Id) -> bool {
+        self.index.read().contains(kind, id)
+    }
+
+    /// Stores a blob unless it is there or on its way.
+    pub(super) fn save(&self, tools: &mut Tools, kind: BlobKind, data: &[u8]) -> Result<Id> {
+        let id = Id::of(data);
+        // Pending first: a pack that becomes durable enters the index before its blobs leave this set.
+        if !self.pending.lock().insert((kind, id)) {
+            return Ok(id);
+        }
+        if self.has(kind, &id) {
+            self.pending.lock().remove(&(kind, id));
+            return Ok(id);
+        }
+        let sealed = &mut tools.sealed;
+        sealed.clear();
+        sealed.resize(16, 0);
+        let compresses = self.shared.config.compresses();
+        let compressed = compresses && tools.codec.compress(data, sealed, kind == BlobKind::Tree)?;
+        if !compressed {
+            sealed.extend_from_slice(data);
+        }
+        self.shared.key.seal_in_place(sealed, 0)?;
+        let length = u32::try_from(data.len()).map_err(|_| Error::invalid("a blob has more than 4 GiB"))?;
+        let uncompressed = if compressed { length } else { 0 };
+        self.packer.add(&self.gate, &self.shared.key, kind, id, sealed, uncompressed)?;
+        let mut counts = self.counts.lock();
+        match kind {
+            BlobKind::Data => counts.data_blobs += 1,
+            BlobKind::Tree => counts.tree_blobs += 1,
+        }
+        counts.data_added += u64::from(length);
+        counts.data_added_packed += u64::try_from(sealed.len()).unwrap_or(0);
+        Ok(id)
+    }
+
+    /// Called when a pack is durable and in the index.
+    pub(super) fn settled(&self, blobs: &[crate::format::BlobEntry]) {
+        let mut pending = self.pending.lock();
+        for blob in blobs {
+            pending.remove(&(blob.kind, blob.id));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Every byte of every pack.
+
+use super::options::CheckOptions;
+use super::report::CheckReport;
+use super::run::Packs;
+use crate::Id;
+use crate::error::cancelled;
+use crate::format::{BlobEntry, IndexPack, parse_header};
+use crate::repo::{Location, Shared, Sink, joined, object, open_blob};
+use aeth_core::backup::ObjectKind;
+use aeth_core::{Error, Result};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::sync::Arc;
+
+impl Shared {
+    /// Reads every pack in every live sink. Its hash is compared everywhere; since the same hash means the same
+    /// bytes, its header and its blobs are opened only once.
+    pub(super) async fn check_data(
+        self: &Arc<Self>,
+        packs: &Packs,
+        options: &CheckOptions,
+        report: &mut CheckReport,
+    ) -> Result<()> {
+        let jobs = packs.values().map(|pack| self.check_pack(pack, options));
+        let mut checks = stream::iter(jobs).buffer_unordered(self.options.threads.max(1));
+        while let Some((findings, read)) = checks.next().await {
+            if options.cancel.is_cancelled() {
+                return Err(cancelled());
+            }
+            report.read += read;
+            options.progress.file_done();
+            options.progress.stored(read);
+            for (sink, error) in findings {
+                report.error(sink, error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_pack(
+        self: &Arc<Self>,
+        pack: &IndexPack,
+        _options: &CheckOptions,
+    ) -> (Vec<(Option<String>, Error)>, u64) {
+        let mut findings = Vec::new();
+        let (mut read, mut opened) = (0, false);
+        for sink in self.sinks.live() {
+            match self.check_copy(&sink, pack, opened).await {
+                Ok(bytes) => {
+                    read += bytes;
+                    opened = true;
+                }
+                // Its absence was reported already.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => findings.push((Some(sink.name()), error)),
+            }
+        }
+        (findings, read)
+    }
+
+    async fn check_copy(self: &Arc<Self>, sink: &Sink, pack: &IndexPack, hash_only: bool) -> Result<u64> {
+        let name = object(ObjectKind::Pack, pack.id);
+        let bytes = sink.read(&name, None).await?;
+        let length = u64::try_from(bytes.len()).unwrap_or(0);
+        let (shared, pack) = (Arc::clone(self), pack.clone());
+        let work = self.tasks.spawn_blocking(move || {
+            if Id::of(&bytes) != pack.id {
+                return Err(Error::corrupt("the pack is not what its name says")
+                    .with_remedy("copy it from another replica"));
+            }
+            if hash_only { Ok(()) } else { shared.check_blobs(&pack, &bytes) }
+        });
+        joined(work.await).map_err(|error| error.with_key(name))?;
+        Ok(length)
+    }
+
+    fn check_blobs(&self, pack: &IndexPack, bytes: &Bytes) -> Result<()> {
+        let size = u64::try_from(bytes.len()).unwrap_or(0);
+        let header = parse_header(&self.key, size, bytes)?
+            .map_err(|_| Error::corrupt("the pack is shorter than its header"))?;
+        let sorted = |blobs: &[BlobEntry]| {
+            let mut blobs = blobs.to_vec();
+            blobs.sort_by_key(|blob| (blob.offset, blob.id));
+            blobs
+        };
+        if sorted(&header) != sorted(&pack.blobs) {
+            return Err(Error::corrupt("the pack's header and the index differ").with_remedy("repair the index"));
+        }
+        for blob in &header {
+            let from = usize::try_from(blob.offset).unwrap_or(usize::MAX);
+            let to = from.saturating_add(usize::try_from(blob.length).unwrap_or(usize::MAX));
+            let sealed = bytes.get(from..to).ok_or_else(|| Error::corrupt("a blob reaches beyond its pack"))?;
+            open_blob(&self.key, &Location { pack: pack.id, entry: *blob }, sealed)?;
+        }
+        Ok(())
+    }
+}

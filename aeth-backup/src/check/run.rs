@@ -1,0 +1,183 @@
+//! A check from end to end.
+
+use super::options::CheckOptions;
+use super::report::{CheckFinding, CheckReport};
+use crate::Id;
+use crate::error::cancelled;
+use crate::format::{IndexFile, IndexPack, Snapshot, open_unpacked, pack_overhead};
+use crate::repo::{IdMap, LockGuard, Repository, Shared, Sink, joined, object};
+use aeth_core::backup::{ObjectId, ObjectKind};
+use aeth_core::{Error, Result};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Small files that are read at once.
+const PARALLEL: usize = 4;
+
+/// What the index files of all sinks say, one entry a pack.
+pub(super) type Packs = IdMap<IndexPack>;
+
+impl Repository {
+    /// Checks the repository in each of its sinks.
+    ///
+    /// Damage does not end the check: all that is found stands in the report.
+    ///
+    /// # Errors
+    /// `Busy` when the repository is locked exclusively; `Closed` when it was cancelled; the sinks' errors when
+    /// none of them answers.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    pub async fn check(&self, options: CheckOptions) -> Result<CheckReport> {
+        let started = self.shared.clock.monotonic();
+        self.shared.revive().await;
+        let lock = LockGuard::acquire(&self.shared, false).await?;
+        // What was read before may hide what has been damaged since.
+        self.shared.trees.clear();
+        let result = self.shared.check(&options).await;
+        lock.release().await;
+        let mut report = result?;
+        report.elapsed = self.shared.clock.monotonic().saturating_sub(started);
+        Ok(report)
+    }
+}
+
+impl Shared {
+    async fn check(self: &Arc<Self>, options: &CheckOptions) -> Result<CheckReport> {
+        let mut report = CheckReport::default();
+        let mut indexed = Packs::default();
+        let mut roots: BTreeMap<Id, Snapshot> = BTreeMap::new();
+        for sink in &self.sinks.all {
+            if let Some(error) = sink.status().error {
+                report.error(Some(sink.name()), error);
+                continue;
+            }
+            let one = self.check_sink(sink, options, &mut report, &mut roots).await?;
+            for (id, pack) in one {
+                indexed.entry(id).or_insert(pack);
+            }
+        }
+        if self.sinks.live().is_empty() {
+            self.sinks.check_quorum()?;
+        }
+        self.check_trees(&roots, &indexed, options, &mut report).await?;
+        if options.read_data {
+            self.check_data(&indexed, options, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    /// The small files of one sink, and that its packs are there.
+    async fn check_sink(
+        self: &Arc<Self>,
+        sink: &Arc<Sink>,
+        options: &CheckOptions,
+        report: &mut CheckReport,
+        roots: &mut BTreeMap<Id, Snapshot>,
+    ) -> Result<Packs> {
+        let name = Some(sink.name());
+        let config = sink.read(&ObjectId::config(), None).await;
+        let config = config.and_then(|bytes| crate::format::Config::parse(&open_unpacked(&self.key, &bytes)?));
+        match config {
+            Ok(config) if config.id == self.config.id => {}
+            Ok(_) => report.error(name.clone(), Error::corrupt("the config is that of another repository")),
+            Err(error) => report.error(name.clone(), error.with_key("config")),
+        }
+        let keys = self.read_named(sink, ObjectKind::Key, options, report).await?;
+        if keys.is_empty() {
+            report.error(name.clone(), Error::corrupt("there is no undamaged key"));
+        }
+        for (id, bytes) in self.read_named(sink, ObjectKind::Snapshot, options, report).await? {
+            match open_unpacked(&self.key, &bytes).and_then(|json| Snapshot::parse(&json)) {
+                Ok(snapshot) => {
+                    roots.insert(id, snapshot);
+                }
+                Err(error) => report.error(name.clone(), error.with_key(object(ObjectKind::Snapshot, id))),
+            }
+        }
+        let mut packs = Packs::default();
+        for (id, bytes) in self.read_named(sink, ObjectKind::Index, options, report).await? {
+            let shared = Arc::clone(self);
+            let work =
+                self.tasks.spawn_blocking(move || IndexFile::parse(&open_unpacked(&shared.key, &bytes)?));
+            match joined(work.await) {
+                Ok(file) => packs.extend(file.packs.into_iter().map(|pack| (pack.id, pack))),
+                Err(error) => report.error(name.clone(), error.with_key(object(ObjectKind::Index, id))),
+            }
+        }
+        self.check_presence(sink, &packs, report).await;
+        Ok(packs)
+    }
+
+    /// Reads all files of a kind whose content is what their names say.
+    async fn read_named(
+        &self,
+        sink: &Arc<Sink>,
+        kind: ObjectKind,
+        options: &CheckOptions,
+        report: &mut CheckReport,
+    ) -> Result<Vec<(Id, Bytes)>> {
+        let listed = match sink.list(kind).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                report.error(Some(sink.name()), error);
+                return Ok(Vec::new());
+            }
+        };
+        let reads = listed.into_iter().map(|(id, _)| async move {
+            (id, sink.read(&object(kind, id), None).await)
+        });
+        let mut reads = stream::iter(reads).buffer_unordered(PARALLEL);
+        let mut good = Vec::new();
+        while let Some((id, read)) = reads.next().await {
+            if options.cancel.is_cancelled() {
+                return Err(cancelled());
+            }
+            match read {
+                Ok(bytes) if Id::of(&bytes) == id => good.push((id, bytes)),
+                Ok(_) => {
+                    let error = Error::corrupt("the file is not what its name says").with_key(object(kind, id));
+                    report.error(Some(sink.name()), error.with_remedy("copy it from another replica"));
+                }
+                Err(error) => report.error(Some(sink.name()), error),
+            }
+        }
+        Ok(good)
+    }
+
+    async fn check_presence(&self, sink: &Arc<Sink>, packs: &Packs, report: &mut CheckReport) {
+        let name = || Some(sink.name());
+        let listed: BTreeMap<Id, u64> = match sink.list(ObjectKind::Pack).await {
+            Ok(listed) => listed.into_iter().collect(),
+            Err(error) => return report.error(name(), error),
+        };
+        for (id, pack) in packs {
+            let key = object(ObjectKind::Pack, *id);
+            match listed.get(id) {
+                None => {
+                    let error = Error::corrupt("a pack that the index names is missing").with_key(key);
+                    report.error(name(), error.with_remedy("copy it from another replica, or repair the index"));
+                }
+                Some(size) if *size != pack_size(pack) => {
+                    let expected = pack_size(pack);
+                    let error = Error::corrupt(format!("the pack has {size} bytes instead of {expected}"));
+                    report.error(name(), error.with_key(key).with_remedy("copy it from another replica"));
+                }
+                Some(_) => report.packs += 1,
+            }
+        }
+        for id in listed.keys().filter(|id| !packs.contains_key(*id)) {
+            let error = Error::other("no index names the pack; an interrupted run left it, and the next uses it")
+                .with_key(object(ObjectKind::Pack, *id));
+            report.hints.push(CheckFinding { sink: name(), error });
+        }
+    }
+}
+
+/// The length that a pack with these blobs has.
+pub(super) fn pack_size(pack: &IndexPack) -> u64 {
+    let end = pack.blobs.iter().map(|blob| u64::from(blob.offset) + u64::from(blob.length)).max().unwrap_or(0);
+    end + u64::try_from(pack_overhead(&pack.blobs)).unwrap_or(0)
+}

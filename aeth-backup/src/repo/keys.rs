@@ -1,0 +1,110 @@
+//! The passwords of a repository.
+
+use super::sinks::object;
+use super::{Host, Sinks};
+use crate::Id;
+use crate::crypto::{KdfParams, Key, KeyFile};
+use crate::format::NodeTime;
+use aeth_core::backup::ObjectKind;
+use aeth_core::{Clock, Error, ErrorKind, Result, Secret, Tasks};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// restic tries this many keys by default; each costs a derivation.
+const MAX_KEYS: usize = 20;
+
+/// What a new key is made from.
+pub(super) struct NewKey<'a> {
+    pub(super) password: &'a Secret,
+    pub(super) params: Option<KdfParams>,
+    pub(super) host: &'a Host,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) tasks: &'a Tasks,
+}
+
+/// Makes a key file for `password`, around `master` or a new master key.
+pub(super) async fn create(new: NewKey<'_>, master: Option<Key>) -> Result<(Key, Bytes)> {
+    refuse_empty(new.password)?;
+    let created = NodeTime::from(new.clock.now()).local();
+    let (user, host) = (new.host.username.clone(), new.host.hostname.clone());
+    let (password, params, clock) = (new.password.clone(), new.params, Arc::clone(new.clock));
+    let work = new.tasks.spawn_blocking(move || {
+        let params = match params {
+            Some(params) => params,
+            None => KdfParams::calibrate(&*clock)?,
+        };
+        let master = match master {
+            Some(master) => master,
+            None => Key::random()?,
+        };
+        let file = KeyFile::create(&master, password.expose(), params, created, user, host)?;
+        Ok((master, Bytes::from(file.encode()?)))
+    });
+    joined(work.await)
+}
+
+/// Finds the key file that `password` opens.
+pub(super) async fn find(sinks: &Sinks, password: &Secret, tasks: &Tasks) -> Result<Key> {
+    refuse_empty(password)?;
+    let files = read_all(sinks).await?;
+    let mut broken = None;
+    for (id, file) in files.into_iter().take(MAX_KEYS) {
+        let password = password.clone();
+        let work = tasks.spawn_blocking(move || KeyFile::parse(&file)?.open(password.expose()));
+        match joined(work.await) {
+            Ok(Some(key)) => return Ok(key),
+            Ok(None) => {}
+            Err(error) => broken = Some(error.with_key(format!("keys/{id}"))),
+        }
+    }
+    Err(broken.unwrap_or_else(|| {
+        Error::new(ErrorKind::Denied, "the password opens none of the repository's keys")
+            .with_operation("open")
+            .with_remedy("check the password; it cannot be recovered without one of its keys")
+    }))
+}
+
+/// All key files of the first sink that has any and whose content is what their names say.
+pub(super) async fn read_all(sinks: &Sinks) -> Result<Vec<(Id, Bytes)>> {
+    let mut failure = Error::corrupt("the repository has a config but no key")
+        .with_operation("open")
+        .with_remedy("restore the files of `keys/` from another copy of the repository");
+    for sink in sinks.live() {
+        let found = match sink.list(ObjectKind::Key).await {
+            Ok(found) => found,
+            Err(error) => {
+                failure = error;
+                continue;
+            }
+        };
+        let mut keys = Vec::new();
+        for (id, _) in found {
+            match sink.read(&object(ObjectKind::Key, id), None).await {
+                Ok(file) if Id::of(&file) == id => keys.push((id, file)),
+                Ok(_) => {
+                    failure = Error::corrupt("the key file is not what its name says")
+                        .with_component(sink.name())
+                        .with_key(format!("keys/{id}"))
+                        .with_remedy("restore it from another copy of the repository");
+                }
+                Err(error) => failure = error,
+            }
+        }
+        if !keys.is_empty() {
+            return Ok(keys);
+        }
+    }
+    Err(failure)
+}
+
+fn refuse_empty(password: &Secret) -> Result<()> {
+    if password.is_empty() {
+        return Err(Error::invalid("the repository's password is empty").with_remedy("give a password"));
+    }
+    Ok(())
+}
+
+/// The result of work on another thread.
+pub(crate) fn joined<T>(result: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    result.unwrap_or_else(|error| Err(Error::other("a worker thread failed").with_source(error)))
+}

@@ -1,0 +1,205 @@
+//! Locks, as restic takes them.
+//!
+//! A shared lock keeps others from pruning, an exclusive one keeps everybody out. Whoever wants one looks for
+//! others, writes its own, waits, and looks again. The file is the same in all sinks. It is refreshed every
+//! five minutes by a new one, so that after half an hour of silence others take it for dead.
+
+use super::open::Shared;
+use super::sinks::object;
+use super::{Sink, host};
+use crate::Id;
+use crate::format::{LockFile, NodeTime, open_unpacked, seal_unpacked};
+use aeth_core::backup::ObjectKind;
+use aeth_core::{Error, ErrorKind, Result};
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What restic waits before it looks again.
+const SETTLE: Duration = Duration::from_millis(200);
+const REFRESH: Duration = Duration::from_secs(5 * 60);
+/// Without a refresh for this long the holder gives up, before others may take the lock for dead.
+const GIVE_UP: Duration = Duration::from_secs(20 * 60);
+
+/// A held lock. Let it go by [`LockGuard::release`]; dropping it lets it go in the background.
+#[derive(Debug)]
+pub(crate) struct LockGuard {
+    shared: Arc<Shared>,
+    current: Arc<Mutex<Option<Id>>>,
+    stop: CancellationToken,
+    lost: CancellationToken,
+}
+
+impl LockGuard {
+    /// Takes a lock in all live sinks and removes the locks of dead processes there.
+    pub(crate) async fn acquire(shared: &Arc<Shared>, exclusive: bool) -> Result<Self> {
+        shared.conflicts(exclusive, None).await?;
+        let id = shared.write_lock(exclusive).await?;
+        let guard = Self {
+            shared: Arc::clone(shared),
+            current: Arc::new(Mutex::new(Some(id))),
+            stop: CancellationToken::new(),
+            lost: CancellationToken::new(),
+        };
+        shared.clock.sleep(SETTLE).await;
+        if let Err(error) = shared.conflicts(exclusive, Some(id)).await {
+            guard.release().await;
+            return Err(error);
+        }
+        guard.keep_fresh(exclusive);
+        Ok(guard)
+    }
+
+    /// Cancelled when the lock could not be refreshed for so long that others may soon take it for dead.
+    pub(crate) fn lost(&self) -> CancellationToken {
+        self.lost.clone()
+    }
+
+    fn keep_fresh(&self, exclusive: bool) {
+        let (shared, current) = (Arc::clone(&self.shared), Arc::clone(&self.current));
+        let (stop, lost) = (self.stop.clone(), self.lost.clone());
+        let work = async move {
+            let mut last = shared.clock.monotonic();
+            loop {
+                shared.clock.sleep(REFRESH).await;
+                match shared.write_lock(exclusive).await {
+                    Ok(new) => {
+                        last = shared.clock.monotonic();
+                        let old = current.lock().replace(new);
+                        shared.remove_lock(old).await;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the repository's lock could not be refreshed");
+                        if shared.clock.monotonic().saturating_sub(last) > GIVE_UP {
+                            lost.cancel();
+                            return;
+                        }
+                    }
+                }
+            }
+        };
+        let tasks = &self.shared.tasks;
+        drop(tasks.spawn(async move { stop.run_until_cancelled(work).await }));
+    }
+
+    /// Removes the lock.
+    pub(crate) async fn release(self) {
+        self.stop.cancel();
+        let id = self.current.lock().take();
+        self.shared.remove_lock(id).await;
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let id = self.current.lock().take();
+        if id.is_some() && tokio::runtime::Handle::try_current().is_ok() {
+            let shared = Arc::clone(&self.shared);
+            drop(self.shared.tasks.spawn(async move { shared.remove_lock(id).await }));
+        }
+    }
+}
+
+impl Shared {
+    async fn write_lock(&self, exclusive: bool) -> Result<Id> {
+        let lock = LockFile {
+            time: NodeTime::from(self.clock.now()).local(),
+            exclusive,
+            // Whether a process lives is asked of the machine, not of the name that snapshots carry.
+            hostname: host::machine_name(),
+            username: self.host.username.clone(),
+            pid: std::process::id(),
+            uid: self.host.uid,
+            gid: self.host.gid,
+        };
+        let sealed = seal_unpacked(&self.key, &lock.encode()?, self.config.compresses())?;
+        let id = Id::of(&sealed);
+        // Before the write, so that no other handle of this process takes it for a dead one's.
+        host::hold(id);
+        match self.sinks.write(&object(ObjectKind::Lock, id), &sealed).await {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                self.remove_lock(Some(id)).await;
+                Err(error.with_operation("lock"))
+            }
+        }
+    }
+
+    async fn remove_lock(&self, id: Option<Id>) {
+        let Some(id) = id else { return };
+        if let Err(error) = self.sinks.remove(&[object(ObjectKind::Lock, id)]).await {
+            tracing::warn!(%error, "the repository's lock could not be removed; it dies with this process");
+        }
+        host::release(id);
+    }
+
+    /// Looks at the locks of all live sinks.
+    async fn conflicts(&self, exclusive: bool, own: Option<Id>) -> Result<()> {
+        let live = self.sinks.live();
+        let results = join_all(live.iter().map(|sink| self.conflicts_in(sink, exclusive, own))).await;
+        for (sink, result) in live.iter().zip(results) {
+            match result {
+                Err(error) if error.kind() == ErrorKind::Busy => return Err(error),
+                Err(error) => sink.fail(error),
+                Ok(()) => {}
+            }
+        }
+        self.sinks.check_quorum()
+    }
+
+    async fn conflicts_in(&self, sink: &Sink, exclusive: bool, own: Option<Id>) -> Result<()> {
+        let mut dead = Vec::new();
+        for (id, size) in sink.list(ObjectKind::Lock).await? {
+            // Some stores leave an empty file behind when a write is interrupted.
+            if own == Some(id) || size == 0 {
+                continue;
+            }
+            let name = object(ObjectKind::Lock, id);
+            let lock = match sink.read(&name, None).await {
+                Ok(sealed) => open_unpacked(&self.key, &sealed).and_then(|json| LockFile::parse(&json)),
+                Err(error) if error.is_not_found() => continue,
+                Err(error) => return Err(error),
+            };
+            let lock = lock.map_err(|error| {
+                error
+                    .with_component(sink.name())
+                    .with_key(&name)
+                    .with_remedy("remove the damaged lock file when nobody uses the repository")
+            })?;
+            if self.is_dead(id, &lock) {
+                dead.push(name);
+                continue;
+            }
+            if exclusive || lock.exclusive {
+                return Err(locked(sink, &lock));
+            }
+        }
+        if !dead.is_empty() {
+            tracing::info!(sink = %sink.inner.name(), count = dead.len(), "removing the locks of dead processes");
+            sink.remove(&dead).await?;
+        }
+        Ok(())
+    }
+
+    fn is_dead(&self, id: Id, lock: &LockFile) -> bool {
+        let own = std::process::id();
+        lock.is_stale(NodeTime::from(self.clock.now()), &host::machine_name(), |pid| {
+            if pid == own { host::holds(id) } else { host::process_is_alive(pid) }
+        })
+    }
+}
+
+fn locked(sink: &Sink, lock: &LockFile) -> Error {
+    let sort = if lock.exclusive { "exclusively " } else { "" };
+    let LockFile { pid, hostname, username, time, .. } = lock;
+    Error::new(
+        ErrorKind::Busy,
+        format!("the repository is {sort}locked by process {pid} on {hostname} ({username}) since {time}"),
+    )
+    .with_operation("lock")
+    .with_component(sink.name())
+    .with_remedy("wait for it; a lock whose process is gone is removed by itself on its own host, and after 30 minutes everywhere")
+}

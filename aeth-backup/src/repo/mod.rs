@@ -1,0 +1,24 @@
+//! A repository: one set of keys and content, in any number of sinks.
+
+pub(crate) mod host;
+mod index;
+mod keys;
+mod load;
+mod lock;
+mod open;
+mod options;
+mod sinks;
+mod snapshots;
+mod sync;
+
+use host::Host;
+pub(crate) use keys::joined;
+pub(crate) use load::open_blob;
+pub(crate) use index::{IdMap, IdSet, Index, Location};
+pub(crate) use lock::LockGuard;
+pub use open::Repository;
+pub(crate) use open::Shared;
+pub use options::{Quorum, RepositoryOptions};
+pub use sinks::SinkStatus;
+pub(crate) use sinks::{Sink, Sinks, object};
+pub use snapshots::SnapshotEntry;

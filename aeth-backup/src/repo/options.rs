@@ -1,0 +1,133 @@
+//! How a repository is opened.
+
+use crate::format::Compression;
+use crate::crypto::KdfParams;
+use std::time::Duration;
+
+/// How many sinks must take everything that a run writes for the run to be a success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Quorum {
+    /// Every one. The default.
+    #[default]
+    All,
+    /// At least this many (0 counts as 1). The others are named in the report and receive what they lack at
+    /// the next run.
+    AtLeast(usize),
+}
+
+impl Quorum {
+    pub(crate) fn needed(self, sinks: usize) -> usize {
+        match self {
+            Self::All => sinks,
+            Self::AtLeast(count) => count.clamp(1, sinks.max(1)),
+        }
+    }
+}
+
+/// How a [`Repository`](crate::Repository) is made and opened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RepositoryOptions {
+    /// How many sinks must succeed. Default: all.
+    pub quorum: Quorum,
+    /// How long one operation on one sink may take before the sink counts as failed. Default: 5 minutes.
+    pub sink_timeout: Duration,
+    /// How hard blobs are compressed. Default: [`Compression::Auto`].
+    pub compression: Compression,
+    /// The size in bytes at which a pack is closed, 1 to 128 MiB. Default: 16 MiB, as restic.
+    pub pack_size: usize,
+    /// Threads that read, compress and seal. Default: as many as the machine runs at once, at most 16.
+    pub threads: usize,
+    /// Bytes that closed packs on their way to the sinks may take. Default: 48 MiB.
+    pub upload_budget: usize,
+    /// Fill empty sinks from the others when the repository is opened. Default: no, because an empty sink is
+    /// more often a disk that is not mounted.
+    pub attach_empty: bool,
+    /// The cost of new keys. Default: calibrated to half a second.
+    pub kdf: Option<KdfParams>,
+    /// The host name that snapshots and locks carry. Default: the machine's.
+    pub hostname: Option<String>,
+}
+
+impl Default for RepositoryOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(16);
+        Self {
+            quorum: Quorum::All,
+            sink_timeout: Duration::from_secs(300),
+            compression: Compression::Auto,
+            pack_size: 16 << 20,
+            threads,
+            upload_budget: 48 << 20,
+            attach_empty: false,
+            kdf: None,
+            hostname: None,
+        }
+    }
+}
+
+impl RepositoryOptions {
+    /// Sets [`quorum`](Self::quorum).
+    #[must_use]
+    pub fn quorum(mut self, quorum: Quorum) -> Self {
+        self.quorum = quorum;
+        self
+    }
+
+    /// Sets [`sink_timeout`](Self::sink_timeout).
+    #[must_use]
+    pub fn sink_timeout(mut self, timeout: Duration) -> Self {
+        self.sink_timeout = timeout;
+        self
+    }
+
+    /// Sets [`compression`](Self::compression).
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// Sets [`pack_size`](Self::pack_size), moved into its range.
+    #[must_use]
+    pub fn pack_size(mut self, bytes: usize) -> Self {
+        self.pack_size = bytes.clamp(1 << 20, 128 << 20);
+        self
+    }
+
+    /// Sets [`threads`](Self::threads), at least one.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Sets [`upload_budget`](Self::upload_budget).
+    #[must_use]
+    pub fn upload_budget(mut self, bytes: usize) -> Self {
+        self.upload_budget = bytes;
+        self
+    }
+
+    /// Sets [`attach_empty`](Self::attach_empty).
+    #[must_use]
+    pub fn attach_empty(mut self, attach: bool) -> Self {
+        self.attach_empty = attach;
+        self
+    }
+
+    /// Sets [`kdf`](Self::kdf).
+    #[must_use]
+    pub fn kdf(mut self, params: KdfParams) -> Self {
+        self.kdf = Some(params);
+        self
+    }
+
+    /// Sets [`hostname`](Self::hostname).
+    #[must_use]
+    pub fn hostname(mut self, name: impl Into<String>) -> Self {
+        self.hostname = Some(name.into());
+        self
+    }
+}

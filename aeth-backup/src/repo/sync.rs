@@ -1,0 +1,101 @@
+//! Bringing replicas together: what one sink has and another lacks is copied, file by file.
+//!
+//! A sink lags when it was away during a run, or when a run was killed between the sinks. The files are
+//! content-named and sealed, so copying needs no key, and verifying needs only the name.
+
+use super::open::Shared;
+use super::sinks::object;
+use crate::Id;
+use crate::format::{IndexPack, parse_header};
+use aeth_core::backup::ObjectKind;
+use aeth_core::{Error, Result};
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A pack's header is mostly shorter than this.
+const TAIL: u64 = 64 << 10;
+
+impl Shared {
+    /// Copies to each live sink what it lacks, in the order that keeps it valid at every moment: packs, then
+    /// indexes, then snapshots. Returns the names and sizes of all packs.
+    pub(crate) async fn catch_up(&self) -> Result<BTreeMap<Id, u64>> {
+        let mut packs = BTreeMap::new();
+        for kind in [ObjectKind::Key, ObjectKind::Pack, ObjectKind::Index, ObjectKind::Snapshot] {
+            let union = self.catch_up_kind(kind).await?;
+            if kind == ObjectKind::Pack {
+                packs = union;
+            }
+        }
+        Ok(packs)
+    }
+
+    async fn catch_up_kind(&self, kind: ObjectKind) -> Result<BTreeMap<Id, u64>> {
+        let live = self.sinks.live();
+        let lists = join_all(live.iter().map(|sink| sink.list(kind))).await;
+        let mut held = Vec::with_capacity(live.len());
+        let mut union = BTreeMap::new();
+        for (sink, list) in live.iter().zip(lists) {
+            match list {
+                Ok(list) => {
+                    union.extend(list.iter().copied());
+                    held.push((sink, list));
+                }
+                Err(error) => sink.fail(error),
+            }
+        }
+        for (sink, list) in held {
+            let lacks = union.keys().filter(|id| list.binary_search_by_key(id, |(have, _)| have).is_err());
+            for id in lacks {
+                let name = object(kind, *id);
+                let bytes = self.sinks.read(&name, None, |bytes| {
+                    if Id::of(&bytes) == *id { Ok(bytes) } else { Err(Error::corrupt("not what its name says")) }
+                });
+                let written = match bytes.await {
+                    Ok(bytes) => sink.write(&name, &bytes).await,
+                    // Removed since it was listed, or damaged where it is: nothing to copy.
+                    Err(error) => {
+                        tracing::warn!(object = %name, %error, "a file that a sink lacks cannot be copied");
+                        continue;
+                    }
+                };
+                if let Err(error) = written {
+                    sink.fail(error);
+                    break;
+                }
+            }
+        }
+        self.sinks.check_quorum()?;
+        Ok(union)
+    }
+
+    /// The content of packs that no index names: a run that was killed had stored them. Their blobs need not
+    /// be sent again. A pack whose header cannot be read is left alone.
+    pub(crate) async fn unindexed(self: &Arc<Self>, packs: &BTreeMap<Id, u64>) -> Result<Vec<IndexPack>> {
+        let index = self.index().await?;
+        let orphans: Vec<_> = {
+            let index = index.read();
+            packs.iter().filter(|(id, _)| !index.contains_pack(id)).map(|(id, size)| (*id, *size)).collect()
+        };
+        let mut found = Vec::new();
+        for (id, size) in orphans {
+            match self.pack_header(id, size).await {
+                Ok(blobs) => found.push(IndexPack { id, blobs }),
+                Err(error) => tracing::warn!(pack = %id, %error, "a pack without an index entry is not usable"),
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn pack_header(&self, id: Id, size: u64) -> Result<Vec<crate::format::BlobEntry>> {
+        let name = object(ObjectKind::Pack, id);
+        let mut want = TAIL.min(size);
+        loop {
+            let read = self.sinks.read(&name, Some(size - want..size), |tail| parse_header(&self.key, size, &tail));
+            match read.await? {
+                Ok(blobs) => return Ok(blobs),
+                Err(need) => want = u64::try_from(need).unwrap_or(size).min(size),
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! A worker's part: packs into files.
+
+use super::options::RestoreOptions;
+use super::{metadata, target};
+use crate::Id;
+use crate::crypto::OVERHEAD;
+use crate::error::{cancelled, io};
+use crate::format::{BlobEntry, BlobKind, Node};
+use crate::progress::SkipList;
+use crate::repo::{Location, Shared, object, open_blob};
+use aeth_core::backup::ObjectKind;
+use aeth_core::{Error, Result};
+use parking_lot::Mutex;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// Bytes of a pack that are read at once.
+const RANGE: u64 = 8 << 20;
+/// Bytes between two needed blobs that are rather read than asked around.
+const GAP: u64 = 64 << 10;
+
+/// A file that is being restored.
+#[derive(Debug)]
+pub(super) struct FileTarget {
+    pub(super) path: PathBuf,
+    /// Its path in the snapshot, for messages.
+    pub(super) shown: Vec<u8>,
+    pub(super) node: Node,
+    /// Blobs that are not written yet.
+    pub(super) open: AtomicUsize,
+    pub(super) failed: AtomicBool,
+}
+
+/// Where a blob goes.
+#[derive(Debug, Clone)]
+pub(super) struct Use {
+    pub(super) file: Arc<FileTarget>,
+    pub(super) offset: u64,
+}
+
+/// The blobs that are needed out of one pack.
+#[derive(Debug)]
+pub(super) struct PackJob {
+    pub(super) pack: Id,
+    pub(super) blobs: Vec<(BlobEntry, Vec<Use>)>,
+}
+
+/// What the threads of one restore share.
+#[derive(Debug)]
+pub(super) struct Restore {
+    pub(super) shared: Arc<Shared>,
+    pub(super) options: RestoreOptions,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) skipped: SkipList,
+    pub(super) files: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) verified: AtomicU64,
+    pub(super) jobs: Mutex<Vec<PackJob>>,
+}
+
+impl Restore {
+    pub(super) fn skip(&self, path: &[u8], error: Error) {
+        self.skipped.add(path, error, &self.options.progress, &self.options.watch);
+    }
+
+    pub(super) fn check_cancelled(&self) -> Result<()> {
+        if self.options.cancel.is_cancelled() { Err(cancelled()) } else { Ok(()) }
+    }
+
+    /// Works off the packs; what goes wrong concerns single files, but for a cancellation.
+    pub(super) fn work(&self) -> Result<()> {
+        loop {
+            let Some(job) = self.jobs.lock().pop() else { return Ok(()) };
+            self.pack(job)?;
+        }
+    }
+
+    fn pack(&self, job: PackJob) -> Result<()> {
+        let mut blobs = job.blobs;
+        blobs.sort_by_key(|(blob, _)| blob.offset);
+        let mut rest = blobs.as_slice();
+        while let Some((first, _)) = rest.first() {
+            self.check_cancelled()?;
+            let start = u64::from(first.offset);
+            let mut end = start + u64::from(first.length);
+            let mut count = 1;
+            for (blob, _) in rest.iter().skip(1) {
+                let (from, to) = (u64::from(blob.offset), u64::from(blob.offset) + u64::from(blob.length));
+                if from > end + GAP || to > start + RANGE {
+                    break;
+                }
+                end = end.max(to);
+                count += 1;
+            }
+            let (now, later) = rest.split_at(count);
+            self.range(job.pack, start, end, now);
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn range(&self, pack: Id, start: u64, end: u64, blobs: &[(BlobEntry, Vec<Use>)]) {
+        let name = object(ObjectKind::Pack, pack);
+        let read = self.runtime.block_on(self.shared.sinks.read(&name, Some(start..end), Ok));
+        if let Ok(bytes) = &read {
+            self.options.progress.stored(u64::try_from(bytes.len()).unwrap_or(0));
+        }
+        for (entry, uses) in blobs {
+            let sealed = read.as_ref().ok().and_then(|bytes| {
+                let from = usize::try_from(u64::from(entry.offset) - start).ok()?;
+                bytes.get(from..from + usize::try_from(entry.length).ok()?)
+            });
+            let opened = sealed.map(|sealed| open_blob(&self.shared.key, &Location { pack, entry: *entry }, sealed));
+            let plain = match opened {
+                Some(Ok(plain)) => Ok(plain),
+                // Another sink may have it undamaged, or another pack.
+                _ => self.runtime.block_on(self.shared.blob(BlobKind::Data, entry.id)),
+            };
+            for target in uses {
+                match &plain {
+                    Ok(plain) => self.write(target, plain),
+                    Err(error) => self.fail(target, error.clone()),
+                }
+                self.one_done(&target.file);
+            }
+        }
+    }
+
+    fn write(&self, to: &Use, plain: &[u8]) {
+        let file = &to.file;
+        let single = file.node.content.as_ref().is_some_and(|content| content.len() == 1);
+        let hole = self.options.sparse && plain.len() > OVERHEAD && plain.iter().all(|byte| *byte == 0);
+        let written = if single {
+            self.whole(file, plain, hole)
+        } else if hole {
+            // The file was made with its full length.
+            Ok(())
+        } else {
+            target::reopen(&file.path)
+                .and_then(|out| out.write_all_at(plain, to.offset).map_err(io(&file.path)))
+        };
+        if let Err(error) = written {
+            self.fail(to, error);
+        }
+    }
+
+    /// A file of one blob: made, written and finished in one go.
+    fn whole(&self, file: &FileTarget, plain: &[u8], hole: bool) -> Result<()> {
+        let out = target::file(&file.path, self.options.existing)?;
+        let length = u64::try_from(plain.len()).unwrap_or(0);
+        let written = if hole { out.set_len(length) } else { out.write_all_at(plain, 0) };
+        written.map_err(io(&file.path))?;
+        self.finish(file, &out)
+    }
+
+    fn fail(&self, to: &Use, error: Error) {
+        if !to.file.failed.swap(true, Ordering::Relaxed) {
+            self.skip(&to.file.shown, error);
+        }
+    }
+
+    fn one_done(&self, file: &FileTarget) {
+        if file.open.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        let single = file.node.content.as_ref().is_some_and(|content| content.len() == 1);
+        if !single && !file.failed.load(Ordering::Relaxed) {
+            let finished = target::reopen(&file.path).and_then(|out| self.finish(file, &out));
+            if let Err(error) = finished {
+                file.failed.store(true, Ordering::Relaxed);
+                self.skip(&file.shown, error);
+            }
+        }
+        if file.failed.load(Ordering::Relaxed) {
+            // Half a file is worse than none; that it is missing stands in the report.
+            drop(std::fs::remove_file(&file.path));
+        }
+    }
+
+    /// Sets the metadata of a file that has its content.
+    pub(super) fn finish(&self, file: &FileTarget, out: &File) -> Result<()> {
+        if self.options.verify {
+            self.verify(file, out)?;
+        }
+        if let Err(error) = metadata::of_file(out, &file.path, &file.node, self.options.owners) {
+            // The content is right, so the file stays.
+            self.skip(&file.shown, error);
+        }
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(file.node.size, Ordering::Relaxed);
+        self.options.progress.file_done();
+        self.options.progress.bytes_done(file.node.size);
+        Ok(())
+    }
+
+    fn verify(&self, file: &FileTarget, out: &File) -> Result<()> {
+        let mut reader = out;
+        std::io::Seek::rewind(&mut reader).map_err(io(&file.path))?;
+        for id in file.node.content.iter().flatten() {
+            let location = self.runtime.block_on(self.shared.locate(BlobKind::Data, *id))?;
+            let mut part = vec![0; usize::try_from(location.entry.plain_length()).unwrap_or(0)];
+            reader.read_exact(&mut part).map_err(io(&file.path))?;
+            if Id::of(&part) != *id {
+                return Err(Error::corrupt("the restored file is not what was written: the disk may be failing")
+                    .with_key(file.path.display()));
+            }
+        }
+        self.verified.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! What is backed up.
+
+mod blobs;
+mod entry;
+pub(crate) mod path;
+mod stat;
+pub(crate) mod streams;
+
+pub use blobs::BlobSource;
+pub use entry::{FileSource, VirtualFile};
+pub use path::{Exclude, PathSource};
+pub(crate) use stat::{Stat, list_xattrs_fd, list_xattrs_path, node_of};
+pub use streams::StreamSource;
+
+use aeth_core::{Error, Result};
+use std::sync::Arc;
+
+/// One source of a [`Plan`](crate::Plan).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Source {
+    /// A directory or a file of this machine, in full fidelity.
+    Path(PathSource),
+    /// Files that something else than the file system holds, below `at`.
+    Files {
+        /// Where they stand in the snapshot: absolute, segments separated by `/`.
+        at: String,
+        /// What gives them.
+        files: Arc<dyn FileSource>,
+    },
+}
+
+impl Source {
+    /// Files from `files`, standing at `at` in the snapshot.
+    #[must_use]
+    pub fn files(at: impl Into<String>, files: impl FileSource) -> Self {
+        Self::Files { at: at.into(), files: Arc::new(files) }
+    }
+
+    /// Where the source stands in the snapshot, as segments.
+    pub(crate) fn segments(&self) -> Result<Vec<Vec<u8>>> {
+        match self {
+            Self::Path(source) => source.segments(),
+            Self::Files { at, .. } => split(at.as_bytes()),
+        }
+    }
+}
+
+impl From<PathSource> for Source {
+    fn from(source: PathSource) -> Self {
+        Self::Path(source)
+    }
+}
+
+/// The segments of an absolute path; the root has none.
+pub(crate) fn split(path: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let invalid = |message: &'static str| {
+        Error::invalid(message)
+            .with_key(String::from_utf8_lossy(path))
+            .with_remedy("give an absolute path without empty, `.` and `..` segments")
+    };
+    let Some(rest) = path.strip_prefix(b"/") else {
+        return Err(invalid("a place in a snapshot must be an absolute path"));
+    };
+    let segments: Vec<_> = rest.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
+    if segments.iter().any(|segment| matches!(*segment, b"." | b"..") || segment.contains(&0)) {
+        return Err(invalid("a place in a snapshot has a segment that is not a name"));
+    }
+    Ok(segments.into_iter().map(<[u8]>::to_vec).collect())
+}
