@@ -7,7 +7,7 @@ mod support;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -177,22 +177,10 @@ fn files_that_grow_and_vanish_meanwhile_break_nothing() {
     let place = place(&Shape::new(34).files(300).bytes(6 << 20));
     let done = AtomicBool::new(false);
     let ended = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut rng = fastrand::Rng::with_seed(1);
-            while !done.load(Ordering::Relaxed) {
-                let file = place.tree.join(format!("churn-{}", rng.u8(..20)));
-                if rng.bool() {
-                    drop(fs::remove_file(&file));
-                } else {
-                    let mut file = OpenOptions::new().append(true).create(true).open(&file).unwrap();
-                    file.write_all(&vec![7; rng.usize(..100_000)]).unwrap();
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
-        let ended = run(on(&place.tree, &place.data));
-        done.store(true, Ordering::Relaxed);
-        ended
+        // Also when this test fails: a scope waits for its threads.
+        let _stop = Stop(&done);
+        scope.spawn(|| churn(&place.tree, &done));
+        run(on(&place.tree, &place.data))
     });
     // A tree that moves may end in a report of what was skipped, never in a crash or a damaged repository.
     assert!(ended.code.is_some(), "{}", ended.output());
@@ -204,4 +192,27 @@ fn files_that_grow_and_vanish_meanwhile_break_nothing() {
     }
     intact(&place.data, true);
     succeeds(on(&place.tree, &place.data));
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Lets twenty files grow and vanish until `done`.
+fn churn(tree: &Path, done: &AtomicBool) {
+    let mut rng = fastrand::Rng::with_seed(1);
+    while !done.load(Ordering::Relaxed) {
+        let file = tree.join(format!("churn-{}", rng.u8(..20)));
+        if rng.bool() {
+            drop(fs::remove_file(&file));
+        } else {
+            let mut file = OpenOptions::new().append(true).create(true).open(&file).unwrap();
+            file.write_all(&vec![7; rng.usize(..100_000)]).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

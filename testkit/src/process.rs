@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// Whether this process is root, who ignores file modes and may mount.
 #[must_use]
@@ -24,6 +24,29 @@ pub fn kill_group(pid: u32) -> io::Result<()> {
     match kill_process_group(pid, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
         Err(e) => Err(e.into()),
+    }
+}
+
+/// Sends SIGKILL to `pid` and all its descendants, which `/proc` tells: for programs that stay in our own
+/// process group, so that a terminal's Ctrl-C reaches them too.
+pub fn kill_tree(pid: u32) {
+    let mut parents: Vec<(u32, u32)> = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(child) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // After the name in parentheses: the state, then the parent.
+        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+        parents.extend(parent.map(|parent| (child, parent)));
+    }
+    let mut doomed = vec![pid];
+    let mut at = 0;
+    while let Some(&parent) = doomed.get(at) {
+        doomed.extend(parents.iter().filter(|(_, p)| *p == parent).map(|(child, _)| *child));
+        at += 1;
+    }
+    for pid in doomed.into_iter().filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+        // One that ended meanwhile is what is wanted.
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 

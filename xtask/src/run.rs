@@ -1,7 +1,6 @@
 //! Running a command: its output streams through, its test results are counted, its time is bounded.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -41,8 +40,7 @@ pub(crate) fn stream(mut command: Command, limit: Duration) -> Outcome {
     if io::stdout().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");
     } else {
-        // Its own group can be killed whole; at a terminal, Ctrl-C must reach it instead.
-        command.process_group(0);
+        command.env("TERM", "dumb");
     }
     let name = format!("{command:?}");
     let mut child = match command.spawn() {
@@ -81,8 +79,7 @@ pub(crate) fn stream(mut command: Command, limit: Duration) -> Outcome {
             None if !matches!(child.try_wait(), Ok(None)) => ended = Some(Instant::now()),
             None if Instant::now() > deadline => {
                 outcome.notes.push(format!("killed after {} minutes", limit.as_secs() / 60));
-                drop(testkit::kill_group(child.id()));
-                drop(child.kill());
+                testkit::kill_tree(child.id());
                 ended = Some(Instant::now());
             }
             None => {}
