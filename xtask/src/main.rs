@@ -31,7 +31,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Finds or installs what the tests need: restic, Redis, PostgreSQL, Python with Tink, rustfmt, clippy.
+    /// Finds or installs what the tests need: restic, Redis, PostgreSQL, Python with Tink, promtool, rustfmt, clippy.
     Setup,
     /// Runs all the tests and gates, and ends with what passed and failed.
     Test(suite::Options),

@@ -22,6 +22,7 @@ const NEEDS: &[Need] = &[
     },
     Need { what: "PostgreSQL", packages: &["postgresql"], present: || testkit::postgres_bin().is_ok() },
     Need { what: "Python with venv", packages: &["python3", "python3-venv"], present: python::usable },
+    Need { what: "promtool", packages: &["prometheus"], present: || found("promtool") },
     Need { what: "git", packages: &["git"], present: || found("git") },
 ];
 
