@@ -1,1 +1,57 @@
-//! Under construction.
+//! A multi-level cache that is never stale by a race, and whose hit costs next to nothing.
+//!
+//! [`Caches`] holds what an application's caches share: one first level of *decoded* values under one byte
+//! budget, and the lower tiers (memory, Redis, a database, a host's own) under it. [`Cache`] is the typed handle
+//! on one namespace of it.
+//!
+//! | what | where |
+//! |---|---|
+//! | read-through with single-flight, detached or borrowing | [`Cache::get_or_load`], [`Cache::get_or_load_scoped`] |
+//! | absence, tags, versions and times by item | [`Cache::find_or_load`], [`Item`] |
+//! | batches | [`Cache::get_many`], [`Cache::get_or_load_many`] |
+//! | fresh and usable times, stale-while-revalidate, early refresh, fail-safe | [`CacheOptions`] |
+//! | per call | [`Cache::with`], [`CallOptions`] |
+//! | why a key is served or not | [`Cache::explain`] |
+//! | bytes in memory as a tier; a stack of tiers as one | [`MemoryTier`], [`Tiers`] |
+//! | metrics, health, shutdown | `MetricsSource`, `HealthCheck`, `Lifecycle` on [`Caches`] |
+//!
+//! # Coherence
+//! After [`put`](Cache::put), [`remove`](Cache::remove), [`invalidate_tag`](Cache::invalidate_tag) or
+//! [`clear`](Cache::clear) has returned `Ok`, this process never serves the older value. A loader that began
+//! before never brings it back: not here (each key has a generation, captured when a load begins and compared
+//! under a lock when it is published), and not in a tier with leases (the lease under which the load may fill it
+//! is void). Tags compare with the state of when the load *began*, not of when it ended. Other processes
+//! see the change in shared tiers at once; their decoded copies live for at most
+//! [`local_fresh_for`](CacheOptions::local_fresh_for).
+//!
+//! A lower tier that does not answer is not a miss: reads say so or serve a stale value, loads go on without it,
+//! and removals that could not reach it are kept (bounded) and sent when it answers again.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod cache;
+mod caches;
+mod codec;
+mod error;
+mod flight;
+mod item;
+mod key;
+mod l1;
+mod marks;
+mod memory;
+mod options;
+mod recovery;
+mod space;
+mod striped;
+mod tiers;
+mod time;
+
+pub use cache::Cache;
+pub use caches::{Caches, CachesBuilder, L1Engine};
+pub use codec::{Codec, Json, Postcard, Raw};
+pub use error::{BoxError, loader_error};
+pub use item::Item;
+pub use key::CacheKey;
+pub use memory::MemoryTier;
+pub use options::{CacheOptions, CallOptions};
+pub use space::{EntryReport, EntryState, Explanation, TierReport};
+pub use tiers::Tiers;

@@ -1,0 +1,126 @@
+//! How [`Caches`] are put together.
+
+use super::{Caches, Shared};
+use crate::flight::Flights;
+use crate::l1::{EngineKind, KeyHasher, L1};
+use crate::recovery::Recovery;
+use crate::tiers::Tiers;
+use crate::time::CoarseClock;
+use aeth_core::cache::CacheTier;
+use aeth_core::{Clock, Error, Result, Tasks};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The least budget of the first level.
+const LEAST: u64 = 64 << 10;
+
+/// Which engine holds the decoded first level. Both give the same answers; they differ in what they keep when
+/// the budget is tight, and in speed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum L1Engine {
+    /// quick_cache (Clock-PRO with ghosts): a hit at less than half the cost of moka's, and writes that scale.
+    #[default]
+    Quick,
+    /// moka (W-TinyLFU): better on loops somewhat larger than the budget.
+    Moka,
+}
+
+/// Puts [`Caches`] together; see [`Caches::builder`].
+#[derive(Debug)]
+pub struct CachesBuilder {
+    memory: u64,
+    engine: L1Engine,
+    clock: Option<Arc<dyn Clock>>,
+    tiers: Vec<Arc<dyn CacheTier>>,
+    tasks: Option<Tasks>,
+}
+
+impl Default for CachesBuilder {
+    fn default() -> Self {
+        Self { memory: 64 << 20, engine: L1Engine::default(), clock: None, tiers: Vec::new(), tasks: None }
+    }
+}
+
+impl CachesBuilder {
+    /// The budget of the first level in bytes, shared by all the caches. Default 64 MiB, at least 64 KiB.
+    ///
+    /// It is cut into shards of at least 4 MiB (one shard below that), and a value that is larger than its
+    /// shard is not kept.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// The engine of the first level.
+    #[must_use]
+    pub fn engine(mut self, engine: L1Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Adds a tier below those added before: the first is asked first.
+    #[must_use]
+    pub fn tier(mut self, tier: Arc<dyn CacheTier>) -> Self {
+        self.tiers.push(tier);
+        self
+    }
+
+    /// Takes the time from `clock`, which is then read on each look-up. The default is the machine's clock,
+    /// which a look-up sees up to about 10 ms late, because reading it costs as much as the look-up.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Makes the background work part of this group. Default: a group of its own.
+    #[must_use]
+    pub fn tasks(mut self, tasks: &Tasks) -> Self {
+        self.tasks = Some(tasks.child());
+        self
+    }
+
+    /// Builds them. Needs no runtime and opens nothing.
+    ///
+    /// # Errors
+    /// `Invalid` for a budget below 64 KiB.
+    pub fn build(self) -> Result<Caches> {
+        if self.memory < LEAST {
+            return Err(Error::invalid(format!("a cache budget of {} bytes is too small", self.memory))
+                .with_remedy("give it at least 64 KiB"));
+        }
+        let coarse = match self.clock {
+            Some(clock) => CoarseClock::exact(clock),
+            None => CoarseClock::ticking(),
+        };
+        let kind = match self.engine {
+            L1Engine::Quick => EngineKind::Quick,
+            L1Engine::Moka => EngineKind::Moka,
+        };
+        let mut tiers = self.tiers;
+        let stack = if tiers.len() > 1 { Some(Arc::new(Tiers::new(std::mem::take(&mut tiers), Arc::clone(coarse.clock()))?)) } else { None };
+        let lower: Option<Arc<dyn CacheTier>> = match &stack {
+            Some(stack) => Some(Arc::clone(stack) as Arc<dyn CacheTier>),
+            None => tiers.pop(),
+        };
+        let tasks = self.tasks.unwrap_or_default();
+        let recovery = Recovery::new(lower.clone(), Arc::clone(coarse.clock()), tasks.clone());
+        let shared = Shared {
+            l1: L1::new(kind, self.memory),
+            hasher: KeyHasher::default(),
+            coarse,
+            flights: Arc::new(Flights::new()),
+            lower,
+            stack,
+            recovery,
+            tasks,
+            closed: AtomicBool::new(false),
+            spaces: Mutex::new(BTreeMap::new()),
+        };
+        Ok(Caches { shared: Arc::new(shared) })
+    }
+}

@@ -1,0 +1,36 @@
+//! The end of [`Caches`].
+
+use super::Caches;
+use aeth_core::{ClockExt, Error, Lifecycle, Result, async_trait};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+#[async_trait]
+impl Lifecycle for Caches {
+    /// Refuses new calls, lets running loads finish, sends the removals that wait, then empties L1.
+    async fn close(&self, deadline: Duration) -> Result<()> {
+        let shared = &self.shared;
+        shared.closed.store(true, Ordering::Release);
+        let clock = shared.coarse.clock();
+        let end = clock.monotonic() + deadline;
+        // A copy that nobody may change any more must not be served either.
+        for space in shared.spaces() {
+            space.begin_clear();
+            shared.l1.sweep(space.id, |_| false);
+        }
+        let result = shared.tasks.close(deadline).await;
+        if shared.recovery.len() > 0 {
+            let left = end.saturating_sub(clock.monotonic());
+            // Whether it came through shows in what is left.
+            drop(clock.timeout(left, shared.recovery.replay()).await);
+        }
+        result?;
+        match shared.recovery.len() {
+            0 => Ok(()),
+            left => Err(Error::timeout(format!("{left} removals have not reached the lower tiers"))
+                .with_operation("close")
+                .with_component("cache")
+                .with_remedy("the entries expire there by their own times; or clear the namespaces")),
+        }
+    }
+}

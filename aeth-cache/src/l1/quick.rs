@@ -1,0 +1,112 @@
+//! The engine on quick_cache (Clock-PRO with ghosts), the default.
+
+use super::account::Accounts;
+use super::{KeyRef, L1Key, NoHash, Slot};
+use quick_cache::sync::Cache;
+use quick_cache::{Lifecycle, Options, OptionsBuilder, Weighter};
+use std::fmt;
+use std::sync::Arc;
+
+/// A shard must be able to hold values of this size; smaller budgets get fewer shards.
+const SHARD: u64 = 4 << 20;
+/// What an entry is taken to weigh when the engine sizes its index; it grows as needed.
+const TYPICAL_ENTRY: u64 = 1024;
+/// The part of a shard that its hot entries may take, in hundredths; also the limit for one entry.
+const HOT_PERCENT: u64 = 97;
+
+/// The engine.
+pub(crate) struct Quick {
+    cache: Cache<L1Key, Slot, Weights, NoHash, Evictions>,
+    accounts: Arc<Accounts>,
+    largest: u64,
+}
+
+#[derive(Clone)]
+struct Weights;
+
+impl Weighter<L1Key, Slot> for Weights {
+    fn weight(&self, _: &L1Key, slot: &Slot) -> u64 {
+        u64::from(slot.weight)
+    }
+}
+
+#[derive(Clone)]
+struct Evictions;
+
+/// Takes entries that an insertion pushed out, so that they are dropped outside of the shard's lock.
+impl Lifecycle<L1Key, Slot> for Evictions {
+    type RequestState = Vec<(L1Key, Slot)>;
+
+    fn on_evict(&self, out: &mut Self::RequestState, key: L1Key, slot: Slot) {
+        out.push((key, slot));
+    }
+}
+
+fn options(budget: u64) -> Option<Options> {
+    let parallel = std::thread::available_parallelism().map_or(1, usize::from) * 4;
+    let by_size = usize::try_from(budget / SHARD).unwrap_or(usize::MAX).max(1);
+    // The engine rounds the number of shards up to a power of two.
+    let shards = parallel.min(by_size).next_power_of_two();
+    let shards = if shards > by_size { (shards / 2).max(1) } else { shards };
+    let items = usize::try_from(budget / TYPICAL_ENTRY).unwrap_or(usize::MAX).max(64);
+    OptionsBuilder::new()
+        .shards(shards)
+        .estimated_items_capacity(items)
+        .weight_capacity(budget)
+        .hot_allocation(0.97)
+        .build()
+        .ok()
+}
+
+impl Quick {
+    pub(crate) fn new(budget: u64, accounts: Arc<Accounts>) -> Self {
+        let cache = match options(budget) {
+            Some(options) => Cache::with_options(options, Weights, NoHash, Evictions),
+            // Unreachable: every mandatory option is set.
+            None => Cache::with(64, budget, Weights, NoHash, Evictions),
+        };
+        let largest = cache.shard_capacity() * HOT_PERCENT / 100;
+        Self { cache, accounts, largest }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Slot> {
+        self.cache.get(key)
+    }
+
+    pub(crate) fn insert(&self, key: L1Key, slot: Slot) {
+        let mut pushed_out = Vec::new();
+        let inserted = key.clone();
+        self.cache.insert_with_lifecycle(key, slot, &mut pushed_out);
+        for (key, slot) in pushed_out {
+            let weight = u64::from(slot.weight);
+            if key == inserted {
+                self.accounts.remove(key.space(), weight);
+            } else {
+                self.accounts.evict(key.space(), weight);
+            }
+        }
+    }
+
+    pub(crate) fn remove(&self, key: &KeyRef<'_>) -> Option<Slot> {
+        self.cache.remove(key).map(|(_, slot)| slot)
+    }
+
+    pub(crate) fn largest(&self) -> u64 {
+        self.largest
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    pub(crate) fn entries(&self, space: u32) -> Vec<(L1Key, Slot)> {
+        self.cache.iter().filter(|(key, _)| key.space() == space).collect()
+    }
+}
+
+impl fmt::Debug for Quick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quick").field("weight", &self.weight()).finish_non_exhaustive()
+    }
+}

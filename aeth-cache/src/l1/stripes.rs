@@ -1,0 +1,50 @@
+//! Generations of keys.
+
+use parking_lot::{Mutex, MutexGuard};
+use std::fmt;
+
+/// 65,536 stripes of eight bytes: half a mebibyte, touched as it is used. At 10,000 changes a second, one load
+/// of 100 ms in 65 is fenced off by a neighbour and merely not kept.
+const STRIPES: usize = 1 << 16;
+
+/// How often a key of the stripe was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Generation(u32);
+
+impl Generation {
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The next one. It wraps around after 2³² changes *during one load*, which is no concern.
+    pub(crate) fn bump(&mut self) -> Self {
+        self.0 = self.0.wrapping_add(1);
+        *self
+    }
+}
+
+/// One generation for each stripe of keys.
+pub(crate) struct Stripes(Box<[Mutex<Generation>]>);
+
+impl Stripes {
+    pub(crate) fn new() -> Self {
+        Self((0..STRIPES).map(|_| Mutex::new(Generation(0))).collect())
+    }
+
+    /// The stripe of a key.
+    pub(crate) fn index(hash: u64) -> usize {
+        // The middle bits: the engines choose their shards and buckets by the outer ones.
+        usize::try_from((hash >> 24) & (STRIPES as u64 - 1)).unwrap_or(0)
+    }
+
+    /// Locks the stripe of a key; held only for a few instructions and one change of the engine.
+    pub(crate) fn lock(&self, hash: u64) -> MutexGuard<'_, Generation> {
+        self.0[Self::index(hash)].lock()
+    }
+}
+
+impl fmt::Debug for Stripes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stripes").field("count", &self.0.len()).finish()
+    }
+}

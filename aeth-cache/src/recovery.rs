@@ -1,0 +1,200 @@
+//! Changes that could not reach the lower tiers, and are made up for when they answer again.
+//!
+//! Only removals are replayed: a put that failed becomes the removal of its key, because replaying the value
+//! could overwrite a newer one. What waits here also hides the old entries from this process, should the tiers
+//! answer reads before the removals have reached them.
+
+use aeth_core::cache::CacheTier;
+use aeth_core::{Clock, ClockExt, Key, Namespace, Result, Tag, Tasks};
+use parking_lot::Mutex;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Removals kept for one namespace. Beyond it the whole namespace is cleared instead.
+const LIMIT: usize = 65_536;
+const BATCH: usize = 512;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const CALL: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    keys: HashSet<Key>,
+    tags: HashSet<Tag>,
+    clear: bool,
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        self.keys.len() + self.tags.len() + usize::from(self.clear)
+    }
+
+    fn overflow(&mut self) {
+        if self.keys.len() + self.tags.len() > LIMIT {
+            *self = Self { clear: true, ..Self::default() };
+        }
+    }
+}
+
+/// The queue, deduplicated and bounded.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    waiting: Mutex<HashMap<Namespace, Waiting>>,
+    count: AtomicUsize,
+    running: AtomicBool,
+    tier: Option<Arc<dyn CacheTier>>,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+}
+
+/// Some of what waits, taken to be replayed.
+struct Part {
+    namespace: Namespace,
+    keys: Vec<Key>,
+    tags: Vec<Tag>,
+    clear: bool,
+}
+
+impl Recovery {
+    pub(crate) fn new(tier: Option<Arc<dyn CacheTier>>, clock: Arc<dyn Clock>, tasks: Tasks) -> Arc<Self> {
+        Arc::new(Self {
+            waiting: Mutex::default(),
+            count: AtomicUsize::new(0),
+            running: AtomicBool::new(false),
+            tier,
+            clock,
+            tasks,
+        })
+    }
+
+    /// How many removals wait.
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn removal(self: &Arc<Self>, namespace: &Namespace, key: Key) {
+        self.add(namespace, |waiting| {
+            waiting.keys.insert(key);
+        });
+    }
+
+    pub(crate) fn tags(self: &Arc<Self>, namespace: &Namespace, tags: &[Tag]) {
+        self.add(namespace, |waiting| waiting.tags.extend(tags.iter().cloned()));
+    }
+
+    pub(crate) fn clear(self: &Arc<Self>, namespace: &Namespace) {
+        self.add(namespace, |waiting| *waiting = Waiting { clear: true, ..Waiting::default() });
+    }
+
+    fn add(self: &Arc<Self>, namespace: &Namespace, change: impl FnOnce(&mut Waiting)) {
+        {
+            let mut all = self.waiting.lock();
+            let waiting = all.entry(namespace.clone()).or_default();
+            if !waiting.clear {
+                change(waiting);
+                waiting.overflow();
+            }
+            self.recount(&all);
+        }
+        self.start();
+    }
+
+    fn recount(&self, all: &HashMap<Namespace, Waiting>) {
+        self.count.store(all.values().map(Waiting::len).sum(), Ordering::Release);
+    }
+
+    /// True when the entry is one that a waiting removal is about.
+    pub(crate) fn covers(&self, namespace: &Namespace, key: &[u8], tags: &[Tag]) -> bool {
+        if self.len() == 0 {
+            return false;
+        }
+        let all = self.waiting.lock();
+        all.get(namespace).is_some_and(|waiting| {
+            waiting.clear || waiting.keys.contains(key) || tags.iter().any(|tag| waiting.tags.contains(tag))
+        })
+    }
+
+    fn start(self: &Arc<Self>) {
+        // Every change comes from an asynchronous call; without a runtime the next one that has one starts it.
+        if tokio::runtime::Handle::try_current().is_err() || self.running.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let recovery = Arc::clone(self);
+        drop(self.tasks.spawn_until_closed(async move { recovery.run().await }));
+    }
+
+    async fn run(self: Arc<Self>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            self.clock.sleep(pause).await;
+            pause = if self.replay().await { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            if self.len() == 0 {
+                self.running.store(false, Ordering::Release);
+                // Something may have come between the look and the store.
+                if self.len() == 0 || self.running.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Replays what waits until it is done (true) or fails.
+    pub(crate) async fn replay(&self) -> bool {
+        let Some(tier) = &self.tier else { return true };
+        while let Some(part) = self.part() {
+            match self.clock.timeout(CALL, Self::send(&**tier, &part)).await {
+                Ok(Ok(())) => self.done(&part),
+                Ok(Err(error)) | Err(error) => {
+                    tracing::debug!(namespace = %part.namespace, %error, "removals wait for the lower tiers");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    async fn send(tier: &dyn CacheTier, part: &Part) -> Result<()> {
+        if part.clear {
+            tier.clear(&part.namespace).await?;
+        }
+        if !part.tags.is_empty() {
+            tier.invalidate_tags(&part.namespace, &part.tags).await?;
+        }
+        if !part.keys.is_empty() {
+            tier.remove_many(&part.namespace, &part.keys).await?;
+        }
+        Ok(())
+    }
+
+    fn part(&self) -> Option<Part> {
+        let all = self.waiting.lock();
+        let (namespace, waiting) = all.iter().find(|(_, waiting)| waiting.len() > 0)?;
+        Some(Part {
+            namespace: namespace.clone(),
+            keys: waiting.keys.iter().take(BATCH).cloned().collect(),
+            tags: waiting.tags.iter().take(BATCH).cloned().collect(),
+            clear: waiting.clear,
+        })
+    }
+
+    fn done(&self, part: &Part) {
+        let mut all = self.waiting.lock();
+        if let Some(waiting) = all.get_mut(&part.namespace) {
+            for key in &part.keys {
+                waiting.keys.remove(key);
+            }
+            for tag in &part.tags {
+                waiting.tags.remove(tag);
+            }
+            if part.clear {
+                waiting.clear = false;
+            }
+            if waiting.len() == 0 {
+                all.remove(&part.namespace);
+            }
+        }
+        self.recount(&all);
+    }
+}

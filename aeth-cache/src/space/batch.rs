@@ -1,0 +1,263 @@
+//! Several keys at once.
+
+use super::load::Waited;
+use super::lower::{Asked, Ticket};
+use super::{BoxLoader, Found, Loader, Space, Stamp};
+use crate::flight::{Arrival, Boarding, Flight, Leader, Outcome};
+use crate::item::Item;
+use crate::l1::{L1Key, Slot, Value};
+use crate::options::CallOptions;
+use aeth_core::cache::{LeaseLookup, TierCapability};
+use aeth_core::{Error, Key, Result};
+use futures_util::future::{BoxFuture, join_all};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Loads the keys with these numbers; what it leaves out is absent.
+pub(crate) type BatchLoader =
+    Arc<dyn Fn(Vec<usize>) -> BoxFuture<'static, Result<HashMap<usize, Item<Value>>>> + Send + Sync>;
+
+/// A key that this call loads.
+struct Led {
+    index: usize,
+    leader: Leader,
+    stale: Option<Slot>,
+}
+
+/// A key that this call waits for.
+struct Awaited {
+    index: usize,
+    flight: Arc<Flight>,
+    stale: Option<Slot>,
+}
+
+impl Space {
+    /// Answers without a loader, in order. The lower tiers are asked once.
+    pub(crate) async fn read_many(
+        &self,
+        keys: &[L1Key],
+        call: &CallOptions,
+    ) -> Result<Vec<Option<Arrival>>> {
+        self.check_open()?;
+        let mut answers: Vec<Option<Arrival>> = vec![None; keys.len()];
+        let mut missing: Vec<(usize, Stamp, Option<Slot>)> = Vec::new();
+        for (index, key) in keys.iter().enumerate() {
+            let stamp = self.stamp(key.hash());
+            match self.look(&key.as_ref()) {
+                Found::Fresh(slot) | Found::Early(slot) => answers[index] = Some(self.count_hit(&slot)),
+                Found::Stale(slot) => missing.push((index, stamp, Some(slot))),
+                Found::Nothing => missing.push((index, stamp, None)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(answers);
+        }
+        let Some(tier) = self.lower() else {
+            for (index, _, slot) in missing {
+                if call.allow_stale {
+                    answers[index] = slot.as_ref().map(|slot| self.count_stale(slot));
+                }
+                if answers[index].is_none() {
+                    self.stats.misses.increment();
+                }
+            }
+            return Ok(answers);
+        };
+        let tier_keys: Vec<Key> =
+            missing.iter().map(|(index, ..)| Self::tier_key(keys[*index].bytes())).collect::<Result<_>>()?;
+        let limit = self.tier_limit(missing.iter().all(|(.., slot)| slot.is_some()));
+        let mut lookups = match self.tier_call(limit, tier.get_many(&self.name, &tier_keys)).await {
+            Ok(lookups) => lookups.into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error); missing.len()],
+        }
+        .into_iter();
+        for (index, stamp, slot) in missing {
+            let lookup = lookups.next().transpose();
+            answers[index] = self.judge_read(&keys[index], slot, lookup, &stamp, call)?;
+        }
+        Ok(answers)
+    }
+
+    /// The values of keys, in order; those that are missing are loaded together.
+    pub(crate) async fn load_many(
+        self: &Arc<Self>,
+        keys: Vec<L1Key>,
+        call: CallOptions,
+        loader: BatchLoader,
+    ) -> Result<Vec<Arrival>> {
+        self.check_open()?;
+        let mut answers: Vec<Option<Arrival>> = vec![None; keys.len()];
+        let mut led = Vec::new();
+        let mut awaited = Vec::new();
+        for (index, key) in keys.iter().enumerate() {
+            let stamp = self.stamp(key.hash());
+            let stale = match self.look(&key.as_ref()) {
+                Found::Fresh(slot) | Found::Early(slot) if !call.reload => {
+                    answers[index] = Some(self.count_hit(&slot));
+                    continue;
+                }
+                Found::Fresh(slot) | Found::Early(slot) | Found::Stale(slot) => Some(slot),
+                Found::Nothing => None,
+            };
+            let flight = match self.shared.flights.board(key, stamp) {
+                Boarding::Passenger(flight) => {
+                    self.stats.shared_loads.increment();
+                    flight
+                }
+                Boarding::Leader(leader) => {
+                    let flight = Arc::clone(leader.flight());
+                    led.push(Led { index, leader, stale: stale.clone() });
+                    flight
+                }
+            };
+            awaited.push(Awaited { index, flight, stale });
+        }
+        if !led.is_empty() {
+            self.depart_many(led, call, Arc::clone(&loader))?;
+        }
+        let waits = awaited.into_iter().map(|Awaited { index, flight, stale }| {
+            let loader = Arc::clone(&loader);
+            let key = keys[index].clone();
+            async move {
+                let arrival = match self.wait(&flight, stale, &call).await? {
+                    Waited::Landed(result) => {
+                        self.count_landed(&result);
+                        result?
+                    }
+                    Waited::Stale(slot) => self.count_stale(&slot),
+                    // Its leader was a scoped load, which was dropped.
+                    Waited::Abandoned => {
+                        self.load(key, call, Loader::Detached(single(loader, index))).await?
+                    }
+                };
+                Ok::<_, Error>((index, arrival))
+            }
+        });
+        for waited in join_all(waits).await {
+            let (index, arrival) = waited?;
+            answers[index] = Some(arrival);
+        }
+        // Every key was answered or awaited.
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    fn depart_many(self: &Arc<Self>, led: Vec<Led>, call: CallOptions, loader: BatchLoader) -> Result<()> {
+        super::load::needs_runtime()?;
+        let space = Arc::clone(self);
+        drop(self.shared.tasks.spawn(async move { space.fly_many(led, call, loader).await }));
+        Ok(())
+    }
+
+    async fn fly_many(self: Arc<Self>, led: Vec<Led>, call: CallOptions, loader: BatchLoader) {
+        let (ready, held) = self.ask_lower_many(led, &call).await;
+        if !ready.is_empty() {
+            self.load_batch(ready, &call, &loader).await;
+        }
+        // Other processes load these; each is waited for on its own.
+        let held = held.into_iter().map(|Led { index, leader, stale }| {
+            let run = single(Arc::clone(&loader), index);
+            self.lead(leader, stale, call, run)
+        });
+        join_all(held).await;
+    }
+
+    /// Asks the lower tiers in one call. Lands what they know; gives what is to be loaded, and what other
+    /// processes are loading.
+    async fn ask_lower_many(&self, led: Vec<Led>, call: &CallOptions) -> (Vec<(Led, Ticket)>, Vec<Led>) {
+        let Some(tier) = self.lower() else {
+            return (led.into_iter().map(|led| (led, Ticket::NoTier)).collect(), Vec::new());
+        };
+        if call.reload || !tier.capabilities().has(TierCapability::Lease) {
+            return self.ask_lower_each(led, call.reload).await;
+        }
+        let keys = led.iter().map(|led| Self::tier_key(led.leader.key().bytes())).collect::<Result<Vec<_>>>();
+        let keys = keys.unwrap_or_default();
+        let ttl = self.settings.lease_for;
+        let limit = self.tier_limit(led.iter().all(|led| led.stale.is_some()));
+        let asked = self.tier_call(limit, tier.get_or_lease_many(&self.name, &keys, ttl)).await;
+        let mut answers = asked.unwrap_or_default().into_iter();
+        let mut ready = Vec::new();
+        let mut held = Vec::new();
+        for (led, key) in led.into_iter().zip(keys) {
+            match answers.next() {
+                Some(LeaseLookup::Granted(token)) => ready.push((led, Ticket::Lease(key, token))),
+                Some(LeaseLookup::Stale(entry, token)) => match self.meet(&led.leader, &entry) {
+                    Some(arrival) => {
+                        self.release(Ticket::Lease(key, token)).await;
+                        led.leader.land(Outcome::Landed(Ok(arrival)));
+                    }
+                    None => ready.push((led, Ticket::Lease(key, token))),
+                },
+                Some(LeaseLookup::Hit(entry)) => match self.meet(&led.leader, &entry) {
+                    Some(arrival) => led.leader.land(Outcome::Landed(Ok(arrival))),
+                    None if led.leader.flight().stale().is_some() => held.push(led),
+                    None => ready.push((led, Ticket::Withheld)),
+                },
+                Some(LeaseLookup::Held) => held.push(led),
+                Some(LeaseLookup::Unavailable(_)) => {
+                    self.stats.tier_errors.increment();
+                    ready.push((led, Ticket::Withheld));
+                }
+                _ => ready.push((led, Ticket::Withheld)),
+            }
+        }
+        (ready, held)
+    }
+
+    async fn ask_lower_each(&self, led: Vec<Led>, reload: bool) -> (Vec<(Led, Ticket)>, Vec<Led>) {
+        let asked = led.into_iter().map(|led| async move {
+            let asked = self.ask_lower(&led.leader, led.stale.is_some(), reload).await;
+            (led, asked)
+        });
+        let mut ready = Vec::new();
+        for (led, asked) in join_all(asked).await {
+            match asked {
+                Ok(Asked::Answer(arrival)) => led.leader.land(Outcome::Landed(Ok(arrival))),
+                Ok(Asked::Load(ticket)) => ready.push((led, ticket)),
+                Err(error) => led.leader.land(Outcome::Landed(Err(error))),
+            }
+        }
+        (ready, Vec::new())
+    }
+
+    /// Loads in one call and lands every flight.
+    async fn load_batch(&self, ready: Vec<(Led, Ticket)>, call: &CallOptions, loader: &BatchLoader) {
+        let indices: Vec<usize> = ready.iter().map(|(led, _)| led.index).collect();
+        let load = Arc::clone(loader);
+        let result = self.run(Box::new(move || load(indices)), call.hard_timeout).await;
+        match result {
+            Ok(mut items) => {
+                let settled = ready.into_iter().map(|(led, ticket)| {
+                    let item = items.remove(&led.index).unwrap_or_else(Item::absent);
+                    async move {
+                        let arrival = self.settle(&led.leader, ticket, item, call).await;
+                        led.leader.land(Outcome::Landed(Ok(arrival)));
+                    }
+                });
+                join_all(settled).await;
+            }
+            Err(error) => {
+                let failed = ready.into_iter().map(|(led, ticket)| {
+                    let error = error.clone();
+                    async move {
+                        self.release(ticket).await;
+                        let stale = led.stale.or_else(|| led.leader.flight().stale().cloned());
+                        let result = self.fall_back(&led.leader, stale, error);
+                        led.leader.land(Outcome::Landed(result));
+                    }
+                });
+                join_all(failed).await;
+            }
+        }
+    }
+}
+
+/// The batch loader for one key.
+fn single(loader: BatchLoader, index: usize) -> BoxLoader<'static> {
+    Box::new(move || {
+        Box::pin(async move {
+            let mut items = loader(vec![index]).await?;
+            Ok(items.remove(&index).unwrap_or_else(Item::absent))
+        })
+    })
+}

@@ -1,0 +1,265 @@
+//! Reading the lower tiers.
+
+use super::{Found, Space, Stamp};
+use crate::flight::{Arrival, Leader, Origin};
+use crate::l1::{KeyRef, L1Key, Slot};
+use crate::options::CallOptions;
+use aeth_core::cache::{CacheTier, Entry, LeaseLookup, LeaseToken, Lookup, TierCapability};
+use aeth_core::{ClockExt, Error, Key, Result};
+use std::slice;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// While another process loads: the first pause before looking again, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The right to store what is loaded in the lower tiers.
+#[derive(Debug)]
+pub(crate) enum Ticket {
+    /// There are no tiers.
+    NoTier,
+    /// Under a lease.
+    Lease(Key, LeaseToken),
+    /// The tier knows no leases: by comparing generations before and after.
+    Unleased(Key),
+    /// Not at all: the tier is down, holds an entry of another schema, or somebody else has the lease.
+    Withheld,
+}
+
+/// What the lower tiers said to a load.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// A fresh value.
+    Answer(Arrival),
+    /// To load.
+    Load(Ticket),
+}
+
+impl Space {
+    /// The lower tiers, if the values can go there.
+    pub(crate) fn lower(&self) -> Option<&Arc<dyn CacheTier>> {
+        self.shared.lower.as_ref().filter(|_| self.has_lower())
+    }
+
+    /// A call of a lower tier, in time and counted.
+    pub(crate) async fn tier_call<F>(&self, limit: Duration, call: F) -> Result<F::Output>
+    where
+        F: Future + Send,
+    {
+        let result = self.shared.coarse.clock().timeout(limit, call).await;
+        result.map_err(|error| {
+            self.stats.tier_errors.increment();
+            error.with_component("tier").with_key(&self.name)
+        })
+    }
+
+    pub(crate) fn tier_limit(&self, have_stale: bool) -> Duration {
+        match self.settings.tier_soft_timeout {
+            Some(soft) if have_stale => soft,
+            _ => self.settings.tier_timeout,
+        }
+    }
+
+    /// The slot of an entry, and whether it is fresh; `None` for one that cannot be used here.
+    pub(crate) fn take_entry(&self, key: &KeyRef<'_>, entry: &Entry, stamp: &Stamp) -> Option<(Slot, bool)> {
+        if !entry.is_usable(stamp.started_unix) || self.shared.recovery.covers(&self.name, key.bytes, &entry.tags) {
+            return None;
+        }
+        let value = self.of_wire(entry)?;
+        let slot = self.slot_of_entry(key, value, entry, stamp);
+        Some((slot, entry.is_fresh(stamp.started_unix)))
+    }
+
+    /// Answers without a loader: L1, then the lower tiers.
+    pub(crate) async fn read(&self, key: &L1Key, call: &CallOptions) -> Result<Option<Arrival>> {
+        self.check_open()?;
+        let stamp = self.stamp(key.hash());
+        let local = match self.look(&key.as_ref()) {
+            Found::Fresh(slot) | Found::Early(slot) => {
+                return Ok(Some(self.count_hit(&slot)));
+            }
+            Found::Stale(slot) => Some(slot),
+            Found::Nothing => None,
+        };
+        let Some(tier) = self.lower() else { return Ok(self.settle_read(local, None, call)) };
+        let tier_key = Self::tier_key(key.bytes())?;
+        let limit = self.tier_limit(local.is_some());
+        let keys = slice::from_ref(&tier_key);
+        let lookup = self.tier_call(limit, tier.get_many(&self.name, keys)).await;
+        self.judge_read(key, local, lookup.map(|mut lookups| lookups.pop()), &stamp, call)
+    }
+
+    /// Puts together what L1 and the lower tiers said about one key.
+    pub(crate) fn judge_read(
+        &self,
+        key: &L1Key,
+        local: Option<Slot>,
+        lookup: Result<Option<Lookup>>,
+        stamp: &Stamp,
+        call: &CallOptions,
+    ) -> Result<Option<Arrival>> {
+        let error = match lookup {
+            Ok(Some(Lookup::Hit(entry))) => {
+                let found = self.take_entry(&key.as_ref(), &entry, stamp);
+                if let Some((slot, fresh)) = found {
+                    if fresh {
+                        self.stats.count(Origin::Tier);
+                        let arrival = Arrival::new(slot.value.clone(), Origin::Tier);
+                        self.publish(&key.as_ref(), slot, stamp);
+                        return Ok(Some(arrival));
+                    }
+                    return Ok(self.settle_read(local, Some(slot), call));
+                }
+                return Ok(self.settle_read(local, None, call));
+            }
+            Ok(Some(Lookup::Unavailable(error))) => {
+                self.stats.tier_errors.increment();
+                error
+            }
+            Ok(_) => return Ok(self.settle_read(local, None, call)),
+            Err(error) => error,
+        };
+        // The tier is down, which is no miss.
+        match local {
+            Some(slot) if self.settings.fail_safe || call.allow_stale => Ok(Some(self.count_stale(&slot))),
+            _ => Err(error.with_operation("get").with_key(&self.name)),
+        }
+    }
+
+    fn settle_read(&self, local: Option<Slot>, lower: Option<Slot>, call: &CallOptions) -> Option<Arrival> {
+        match lower.or(local) {
+            Some(slot) if call.allow_stale => Some(self.count_stale(&slot)),
+            _ => {
+                self.stats.misses.increment();
+                None
+            }
+        }
+    }
+
+    /// An answer from L1 that counts as fresh, or is an old value kept for want of a newer one.
+    pub(crate) fn count_hit(&self, slot: &Slot) -> Arrival {
+        let arrival = local(slot);
+        self.stats.count(arrival.origin);
+        arrival
+    }
+
+    pub(crate) fn count_stale(&self, slot: &Slot) -> Arrival {
+        self.stats.count(Origin::Stale);
+        Arrival::new(slot.value.clone(), Origin::Stale)
+    }
+
+    /// Asks the lower tiers on behalf of a load, and for the right to store its result.
+    pub(crate) async fn ask_lower(&self, leader: &Leader, have_stale: bool, reload: bool) -> Result<Asked> {
+        let Some(tier) = self.lower() else { return Ok(Asked::Load(Ticket::NoTier)) };
+        let key = Self::tier_key(leader.key().bytes())?;
+        let limit = self.tier_limit(have_stale);
+        if reload {
+            // A fresh entry grants no lease, so it must go.
+            let removed = self.tier_call(limit, tier.remove_many(&self.name, slice::from_ref(&key))).await;
+            if !matches!(removed, Ok(Ok(()))) {
+                return Ok(Asked::Load(Ticket::Withheld));
+            }
+        }
+        if !tier.capabilities().has(TierCapability::Lease) {
+            let lookups = self.tier_call(limit, tier.get_many(&self.name, slice::from_ref(&key))).await;
+            let Ok(mut lookups) = lookups else { return Ok(Asked::Load(Ticket::Withheld)) };
+            return Ok(match lookups.pop() {
+                Some(Lookup::Hit(entry)) => match self.meet(leader, &entry) {
+                    Some(arrival) => Asked::Answer(arrival),
+                    None => Asked::Load(Ticket::Unleased(key)),
+                },
+                Some(Lookup::Unavailable(error)) => self.withheld(&error),
+                _ => Asked::Load(Ticket::Unleased(key)),
+            });
+        }
+        self.ask_lease(leader, tier, key, limit).await
+    }
+
+    async fn ask_lease(
+        &self,
+        leader: &Leader,
+        tier: &Arc<dyn CacheTier>,
+        key: Key,
+        limit: Duration,
+    ) -> Result<Asked> {
+        let ttl = self.settings.lease_for;
+        let clock = self.shared.coarse.clock();
+        let deadline = clock.monotonic() + ttl;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let asked = tier.get_or_lease_many(&self.name, slice::from_ref(&key), ttl);
+            let Ok(mut answers) = self.tier_call(limit, asked).await else {
+                return Ok(Asked::Load(Ticket::Withheld));
+            };
+            match answers.pop() {
+                Some(LeaseLookup::Granted(token)) => return Ok(Asked::Load(Ticket::Lease(key, token))),
+                Some(LeaseLookup::Stale(entry, token)) => {
+                    // A clock ahead of the tier's may find it fresh all the same.
+                    return Ok(match self.meet(leader, &entry) {
+                        Some(arrival) => {
+                            self.release(Ticket::Lease(key, token)).await;
+                            Asked::Answer(arrival)
+                        }
+                        None => Asked::Load(Ticket::Lease(key, token)),
+                    });
+                }
+                Some(LeaseLookup::Hit(entry)) => {
+                    if let Some(arrival) = self.meet(leader, &entry) {
+                        return Ok(Asked::Answer(arrival));
+                    }
+                    if leader.flight().stale().is_none() {
+                        // An entry of another codec or schema: left to those who write it.
+                        return Ok(Asked::Load(Ticket::Withheld));
+                    }
+                }
+                Some(LeaseLookup::Held) => {}
+                Some(LeaseLookup::Unavailable(error)) => return Ok(self.withheld(&error)),
+                _ => return Ok(Asked::Load(Ticket::Withheld)),
+            }
+            if clock.monotonic() >= deadline {
+                return Ok(Asked::Load(Ticket::Withheld));
+            }
+            clock.sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn withheld(&self, error: &Error) -> Asked {
+        self.stats.tier_errors.increment();
+        tracing::debug!(namespace = %self.name, %error, "a lower tier is unavailable");
+        Asked::Load(Ticket::Withheld)
+    }
+
+    /// Meets an entry during a load: a fresh one is the answer, a stale one is offered to the waiters.
+    pub(crate) fn meet(&self, leader: &Leader, entry: &Entry) -> Option<Arrival> {
+        // Not the leader's own stamp for the time: it may have waited.
+        let mut stamp = leader.stamp();
+        stamp.started_unix = self.shared.coarse.clock().unix_millis();
+        let (slot, fresh) = self.take_entry(&leader.key().as_ref(), entry, &stamp)?;
+        if fresh {
+            let arrival = Arrival::new(slot.value.clone(), Origin::Tier);
+            self.publish(&leader.key().as_ref(), slot, &stamp);
+            return Some(arrival);
+        }
+        leader.offer_stale(slot);
+        None
+    }
+
+    /// Gives a lease back that will not be used.
+    pub(crate) async fn release(&self, ticket: Ticket) {
+        if let (Ticket::Lease(key, token), Some(tier)) = (ticket, self.lower()) {
+            let released =
+                self.tier_call(self.settings.tier_timeout, tier.release(&self.name, &key, token)).await;
+            if let Ok(Err(error)) | Err(error) = released {
+                tracing::debug!(namespace = %self.name, %error, "a lease was not given back and runs out");
+            }
+        }
+    }
+}
+
+/// The answer that a fresh slot of L1 gives.
+pub(super) fn local(slot: &Slot) -> Arrival {
+    let origin = if slot.kept_stale { Origin::Stale } else { Origin::Local };
+    Arrival::new(slot.value.clone(), origin)
+}

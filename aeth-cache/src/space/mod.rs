@@ -1,0 +1,124 @@
+//! One namespace of a [`Caches`](crate::Caches), without the type of its values.
+//!
+//! Everything that does not need the type is here and is compiled once; [`Cache`](crate::Cache) is a thin typed
+//! shell around it.
+
+mod batch;
+mod explain;
+mod load;
+mod look;
+mod lower;
+mod slots;
+mod stamp;
+mod stats;
+mod wire;
+mod write;
+
+pub use explain::{EntryReport, EntryState, Explanation, TierReport};
+pub(crate) use batch::BatchLoader;
+pub(crate) use load::{BoxLoader, Loader};
+pub(crate) use look::Found;
+pub(crate) use stamp::Stamp;
+pub(crate) use stats::SpaceStats;
+
+use crate::caches::Shared;
+use crate::codec::ErasedCodec;
+use crate::error::closed;
+use crate::l1::{Account, Epochs, KeyRef};
+use crate::marks::TagMarks;
+use crate::options::Settings;
+use aeth_core::{ClockExt, Key, Namespace, Result};
+use std::any::TypeId;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A namespace.
+pub(crate) struct Space {
+    pub(crate) id: u32,
+    pub(crate) name: Namespace,
+    pub(crate) value_type: (TypeId, &'static str),
+    pub(crate) settings: Settings,
+    pub(crate) codec: Arc<dyn ErasedCodec>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) stats: SpaceStats,
+    pub(crate) account: Arc<Account>,
+    pub(crate) marks: TagMarks,
+    epochs: AtomicU64,
+}
+
+impl Space {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        name: Namespace,
+        value_type: (TypeId, &'static str),
+        settings: Settings,
+        codec: Arc<dyn ErasedCodec>,
+    ) -> Self {
+        let (id, account) = shared.l1.register();
+        Self {
+            id,
+            name,
+            value_type,
+            settings,
+            codec,
+            shared,
+            stats: SpaceStats::default(),
+            account,
+            marks: TagMarks::default(),
+            epochs: AtomicU64::new(0),
+        }
+    }
+
+    /// The key of these bytes, hashed.
+    #[inline]
+    pub(crate) fn key<'a>(&self, bytes: &'a [u8]) -> KeyRef<'a> {
+        self.shared.hasher.key(self.id, bytes)
+    }
+
+    /// The same key for the lower tiers.
+    pub(crate) fn tier_key(bytes: &[u8]) -> Result<Key> {
+        Ok(Key::new(bytes)?)
+    }
+
+    #[inline]
+    pub(crate) fn epochs(&self) -> Epochs {
+        Epochs::new(self.epochs.load(Ordering::Acquire))
+    }
+
+    /// Makes everything in L1 unusable, what is being loaded included.
+    pub(crate) fn begin_clear(&self) {
+        self.epochs.fetch_add(Epochs::CLEAR, Ordering::AcqRel);
+    }
+
+    /// Makes everything in L1 stale: changes by other nodes may have gone unheard.
+    pub(crate) fn mark_gap(&self) {
+        self.epochs.fetch_add(Epochs::GAP, Ordering::AcqRel);
+    }
+
+    /// The state of a key, to be captured before its value is looked up anywhere.
+    pub(crate) fn stamp(&self, hash: u64) -> Stamp {
+        Stamp {
+            generation: self.shared.l1.generation(hash),
+            epochs: self.epochs(),
+            tag_epoch: self.marks.epoch(),
+            started: self.shared.coarse.exact_now(),
+            started_unix: self.shared.coarse.clock().unix_millis(),
+        }
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.shared.is_closed() { Err(closed().with_key(&self.name)) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Space")
+            .field("name", &self.name)
+            .field("value_type", &self.value_type.1)
+            .field("codec", &self.codec)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
