@@ -18,10 +18,16 @@
 
 mod law;
 mod report;
+mod sha256;
 mod tools;
 
+pub mod backplane;
+pub mod backup_sink;
 pub mod blob_store;
 pub mod cache_tier;
+pub mod health_check;
+pub mod leader_lock;
+pub mod metrics_source;
 
 pub use crate::blob::probe;
 pub use law::{Breach, Check, Law};
