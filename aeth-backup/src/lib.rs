@@ -1,6 +1,5 @@
 //! Encrypted, deduplicated backups in the restic repository format.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![allow(dead_code)]
 
 mod backup;
 mod check;

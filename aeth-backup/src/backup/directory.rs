@@ -41,6 +41,8 @@ impl FileBatch {
 #[derive(Debug)]
 pub(super) struct FileItem {
     pub(super) name: Vec<u8>,
+    /// Its name in the snapshot, where that is another.
+    pub(super) shown: Option<Vec<u8>>,
     pub(super) slot: usize,
     /// The parent snapshot has a file here, but another one.
     pub(super) known: bool,
@@ -65,11 +67,19 @@ struct Place<'a> {
 
 impl Walker<'_> {
     /// Saves the source's root, a directory or a file, as `name` of `above`.
-    pub(super) fn root(&mut self, name: &[u8], above: &Arc<PendingDir>, previous: Option<&Node>) -> Result<()> {
+    pub(super) fn root(
+        &mut self,
+        name: &[u8],
+        above: &Arc<PendingDir>,
+        previous: Option<&Node>,
+    ) -> Result<()> {
         let path = self.source.path.clone();
         let parent = path.parent().unwrap_or(Path::new("/"));
         let place = Place {
-            fd: Arc::new(open_dir(rustix::fs::CWD.as_fd(), parent.as_os_str().as_bytes()).map_err(crate::error::errno(parent))?),
+            fd: Arc::new(
+                open_dir(rustix::fs::CWD.as_fd(), parent.as_os_str().as_bytes())
+                    .map_err(crate::error::errno(parent))?,
+            ),
             path: parent.into(),
             dir: above,
             previous: None,
@@ -83,7 +93,7 @@ impl Walker<'_> {
             // A file that stands at another place keeps its content and metadata under the other name.
             _ => {
                 let mut batch = Vec::new();
-                self.entry(&place, own, &stat, slot, previous, &mut batch)?;
+                self.entry(&place, own, name, &stat, slot, previous, &mut batch)?;
                 self.hand_over(&place, &mut batch);
                 Ok(())
             }
@@ -101,7 +111,8 @@ impl Walker<'_> {
     ) -> Result<()> {
         let path: Arc<Path> = place.path.join(OsStr::from_bytes(name)).into();
         let opened = open_dir(place.fd.as_fd(), name).and_then(|fd| {
-            let crosses = self.source.one_file_system && self.device.is_some_and(|device| device != stat.device_id);
+            let crosses =
+                self.source.one_file_system && self.device.is_some_and(|device| device != stat.device_id);
             let names = if crosses { Vec::new() } else { read_names(&fd)? };
             Ok((fd, names))
         });
@@ -149,7 +160,11 @@ impl Walker<'_> {
                 Ok(stat) => stat,
                 Err(error) => {
                     let gone = error == Errno::NOENT;
-                    let error = if gone { Error::not_found("vanished before it was read") } else { Error::from_io(error.into()) };
+                    let error = if gone {
+                        Error::not_found("vanished before it was read")
+                    } else {
+                        Error::from_io(error.into())
+                    };
                     self.run.skip(&join(&place.path, &name), error);
                     continue;
                 }
@@ -171,7 +186,7 @@ impl Walker<'_> {
                 self.directory(place, &name, &name, &stat, slot, previous.as_ref())?;
                 continue;
             }
-            self.entry(place, &name, &stat, slot, previous.as_ref(), &mut batch)?;
+            self.entry(place, &name, &name, &stat, slot, previous.as_ref(), &mut batch)?;
             bytes += stat.size;
             if batch.len() >= BATCH_FILES || bytes >= BATCH_BYTES {
                 self.hand_over(place, &mut batch);
@@ -183,10 +198,12 @@ impl Walker<'_> {
     }
 
     /// Everything but a directory.
+    #[allow(clippy::too_many_arguments, reason = "an entry is all of these")]
     fn entry(
         &mut self,
         place: &Place<'_>,
         name: &[u8],
+        shown: &[u8],
         stat: &Stat,
         slot: usize,
         previous: Option<&Node>,
@@ -195,15 +212,19 @@ impl Walker<'_> {
         let node = match stat.kind() {
             NodeKind::File => {
                 self.run.progress.found(stat.size);
-                let Some(node) = self.unchanged(name, stat, previous) else {
+                let Some(node) = self.unchanged(shown, stat, previous) else {
                     let known = previous.is_some_and(|node| node.kind == NodeKind::File);
-                    batch.push(FileItem { name: name.to_vec(), slot, known });
+                    let shown = (name != shown).then(|| shown.to_vec());
+                    batch.push(FileItem { name: name.to_vec(), shown, slot, known });
                     return Ok(());
                 };
                 Some(node)
             }
             _ => match self.special(place, name, stat) {
-                Ok(node) => Some(node),
+                Ok(mut node) => {
+                    node.name = shown.to_vec();
+                    Some(node)
+                }
                 Err(error) => {
                     self.run.skip(&join(&place.path, name), error);
                     None

@@ -50,7 +50,13 @@ impl PendingDir {
     }
 
     /// Finishes an entry; `None` when it was skipped.
-    pub(super) fn finish(self: &Arc<Self>, slot: usize, node: Option<Node>, run: &Run, tools: &mut Tools) -> Result<()> {
+    pub(super) fn finish(
+        self: &Arc<Self>,
+        slot: usize,
+        node: Option<Node>,
+        run: &Run,
+        tools: &mut Tools,
+    ) -> Result<()> {
         let (mut dir, mut slot, mut node) = (Arc::clone(self), Some(slot), node);
         while let Some((entries, own)) = dir.close_one(slot, node.take()) {
             let Some((above, its_slot, finished)) = dir.write(entries, own, run, tools)? else {

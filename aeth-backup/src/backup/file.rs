@@ -1,7 +1,7 @@
 //! A worker's part: files into chunks, chunks into blobs.
 
-use super::dirs::PendingDir;
 use super::directory::{FileBatch, FileItem};
+use super::dirs::PendingDir;
 use super::queue::Job;
 use super::saver::{Run, Tools};
 use crate::Id;
@@ -117,7 +117,7 @@ impl Drop for FailOnPanic<'_> {
 /// What a worker thread does until there is no more.
 pub(super) fn work(run: &Run) {
     let _guard = FailOnPanic(run);
-    let mut work = || -> Result<()> {
+    let work = || -> Result<()> {
         let mut tools = run.tools()?;
         let mut busy = false;
         while let Some(job) = run.queue.pop(busy) {
@@ -194,7 +194,7 @@ fn save_file(
     run: &Run,
     tools: &mut Tools,
 ) -> Result<()> {
-    let mut node = node_of(&item.name, stat, &run.names);
+    let mut node = node_of(item.shown.as_ref().unwrap_or(&item.name), stat, &run.names);
     match list_xattrs_fd(file.as_fd()) {
         Ok(xattrs) => node.xattrs = xattrs,
         Err(error) => run.skip(&batch.path_of(&item.name), no_xattrs(error)),
@@ -212,7 +212,9 @@ fn save_file(
     };
     node.size = outcome.size;
     let after = rustix::fs::fstat(file).map(|stat| Stat::from(&stat));
-    if after.is_ok_and(|after| after.mtime != stat.mtime || after.size != stat.size || after.size != outcome.size) {
+    if after
+        .is_ok_and(|after| after.mtime != stat.mtime || after.size != stat.size || after.size != outcome.size)
+    {
         run.changed.lock().push(String::from_utf8_lossy(&batch.path_of(&item.name)).into_owned());
     }
     run.progress.file_done();

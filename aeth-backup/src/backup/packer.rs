@@ -37,7 +37,13 @@ pub(super) struct Packer {
 impl Packer {
     /// Closes packs at `size` bytes. The channel needs no bound: the gate counts packs.
     pub(super) fn new(size: usize, out: mpsc::UnboundedSender<SealedPack>) -> Self {
-        Self { data: Default::default(), trees: Default::default(), coins: Mutex::new((0, 0)), size, out: Mutex::new(Some(out)) }
+        Self {
+            data: Default::default(),
+            trees: Default::default(),
+            coins: Mutex::new((0, 0)),
+            size,
+            out: Mutex::new(Some(out)),
+        }
     }
 
     /// Adds a sealed blob; waits while too many packs are under way.
@@ -76,7 +82,10 @@ impl Packer {
             for slot in slots {
                 let Some(next) = slot.lock().take() else { continue };
                 match &mut last {
-                    Some(pack) if pack.len() + next.len() <= self.size && pack.blobs().len() + next.blobs().len() <= MAX_BLOBS => {
+                    Some(pack)
+                        if pack.len() + next.len() <= self.size
+                            && pack.blobs().len() + next.blobs().len() <= MAX_BLOBS =>
+                    {
                         pack.merge(&next)?;
                         gate.give(None);
                     }

@@ -30,6 +30,8 @@ impl BackupReport {
     /// True when nothing was left out, no file changed under the reader, and every sink has it all.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.skipped_total == 0 && self.changed.is_empty() && self.sinks.iter().all(|sink| sink.error.is_none())
+        self.skipped_total == 0
+            && self.changed.is_empty()
+            && self.sinks.iter().all(|sink| sink.error.is_none())
     }
 }

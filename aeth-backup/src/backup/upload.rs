@@ -65,6 +65,8 @@ pub(super) async fn upload(
                 None => open = false,
             },
             Some(done) = uploads.next(), if !uploads.is_empty() => {
+                // A sink that never waits must not keep a cancellation from being seen.
+                tokio::task::yield_now().await;
                 let now = run.shared.clock.monotonic();
                 waiting.push(done?, now);
                 if waiting.is_due(now) {

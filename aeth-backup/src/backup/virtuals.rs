@@ -50,7 +50,12 @@ pub(super) struct VirtualWalker<'a> {
 
 impl VirtualWalker<'_> {
     /// Saves all files below `name` of `above`; or the one file of the source as `name`.
-    pub(super) fn root(&mut self, name: &[u8], above: &Arc<PendingDir>, previous: Option<&Node>) -> Result<()> {
+    pub(super) fn root(
+        &mut self,
+        name: &[u8],
+        above: &Arc<PendingDir>,
+        previous: Option<&Node>,
+    ) -> Result<()> {
         let subtree = previous.and_then(|node| node.subtree);
         let mut levels: Vec<Level> = Vec::new();
         let (run, files) = (self.run, Arc::clone(self.files));
@@ -76,7 +81,10 @@ impl VirtualWalker<'_> {
                 levels.push(self.level(name, above, subtree));
             }
             let segments: Vec<_> = next.file.path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
-            if segments.iter().any(|segment| matches!(segment.as_slice(), b"" | b"." | b"..") || segment.contains(&0)) {
+            if segments
+                .iter()
+                .any(|segment| matches!(segment.as_slice(), b"" | b"." | b"..") || segment.contains(&0))
+            {
                 let error = Error::invalid("a path has a segment that is not a name");
                 run.skip(&self.full(&next.file.path), error);
                 continue;
@@ -101,7 +109,8 @@ impl VirtualWalker<'_> {
 
     /// Closes the directories that are left and opens those that are entered.
     fn descend(&mut self, levels: &mut Vec<Level>, parents: &[Vec<u8>]) -> Result<()> {
-        let shared = levels.iter().skip(1).zip(parents).take_while(|(level, name)| level.name == **name).count();
+        let shared =
+            levels.iter().skip(1).zip(parents).take_while(|(level, name)| level.name == **name).count();
         while levels.len() > shared + 1 {
             if let Some(level) = levels.pop() {
                 level.dir.seal(self.run, &mut self.tools)?;
@@ -109,7 +118,8 @@ impl VirtualWalker<'_> {
         }
         for name in parents.iter().skip(shared) {
             let Some(above) = levels.last() else { break };
-            let previous = above.previous.as_ref().and_then(|tree| tree.find(name)).and_then(|node| node.subtree);
+            let previous =
+                above.previous.as_ref().and_then(|tree| tree.find(name)).and_then(|node| node.subtree);
             let dir = Arc::clone(&above.dir);
             levels.push(self.level(name, &dir, previous));
         }
@@ -183,7 +193,12 @@ impl VirtualWalker<'_> {
     }
 
     /// Cuts a long stream; the inner error only skips the file.
-    fn long(&mut self, file: &Arc<SharedFile>, head: BytesMut, mut stream: ByteStream) -> Result<Result<u64>> {
+    fn long(
+        &mut self,
+        file: &Arc<SharedFile>,
+        head: BytesMut,
+        mut stream: ByteStream,
+    ) -> Result<Result<u64>> {
         let run = self.run;
         let mut buffer: Vec<u8> = run.buffer();
         buffer.extend_from_slice(&head);
@@ -248,7 +263,11 @@ async fn open_ahead(
         let mut head = BytesMut::new();
         let ended = gather(&mut stream, &mut head, MIN_SIZE).await?;
         // A store may give more than asked for in its last piece.
-        if ended && head.len() <= MIN_SIZE { Ok(Content::Whole(head)) } else { Ok(Content::Long(head, stream)) }
+        if ended && head.len() <= MIN_SIZE {
+            Ok(Content::Whole(head))
+        } else {
+            Ok(Content::Long(head, stream))
+        }
     };
     let content = content.await;
     Ok(Opened { file, content })

@@ -47,7 +47,8 @@ pub(super) fn arrange(sources: &[Source]) -> Result<Branch> {
         let mut branch = &mut root;
         for (depth, name) in above.iter().enumerate() {
             let Branch::Above { names, .. } = branch else { break };
-            branch = names.entry(name.clone()).or_insert(Branch::Above { real: None, names: BTreeMap::new() });
+            branch =
+                names.entry(name.clone()).or_insert(Branch::Above { real: None, names: BTreeMap::new() });
             if let (Branch::Above { real, .. }, Some(path)) = (&mut *branch, ancestors.get(depth)) {
                 real.get_or_insert_with(|| path.clone());
             }
@@ -60,7 +61,12 @@ pub(super) fn arrange(sources: &[Source]) -> Result<Branch> {
 }
 
 /// Walks everything and returns the root tree's id once the workers are through.
-pub(super) fn walk(run: &Run, tree: Branch, parent: Option<Id>, runtime: &tokio::runtime::Handle) -> Result<Id> {
+pub(super) fn walk(
+    run: &Run,
+    tree: Branch,
+    parent: Option<Id>,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Id> {
     let root = Arc::new(Mutex::new(None));
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..run.shared.options.threads.max(1))
@@ -112,7 +118,8 @@ fn branch(
                 };
                 let subtree = node.and_then(|node| node.subtree);
                 let slot = dir.reserve();
-                let inner = PendingDir::new(Some(own), newest, subtree, Above::Directory(Arc::clone(dir), slot));
+                let inner =
+                    PendingDir::new(Some(own), newest, subtree, Above::Directory(Arc::clone(dir), slot));
                 branch(run, below, &inner, subtree, runtime)?;
                 inner.seal(run, &mut run.tools()?)?;
             }
@@ -136,7 +143,9 @@ fn save_source(
 ) -> Result<()> {
     let tools = run.tools()?;
     match source {
-        Source::Path(source) => Walker { run, source, runtime, tools, device: None }.root(name, dir, previous),
+        Source::Path(source) => {
+            Walker { run, source, runtime, tools, device: None }.root(name, dir, previous)
+        }
         Source::Files { at, files } => {
             VirtualWalker { run, files, runtime, tools, at: at.clone() }.root(name, dir, previous)
         }

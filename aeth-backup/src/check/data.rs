@@ -85,12 +85,15 @@ impl Shared {
             blobs
         };
         if sorted(&header) != sorted(&pack.blobs) {
-            return Err(Error::corrupt("the pack's header and the index differ").with_remedy("repair the index"));
+            return Err(
+                Error::corrupt("the pack's header and the index differ").with_remedy("repair the index")
+            );
         }
         for blob in &header {
             let from = usize::try_from(blob.offset).unwrap_or(usize::MAX);
             let to = from.saturating_add(usize::try_from(blob.length).unwrap_or(usize::MAX));
-            let sealed = bytes.get(from..to).ok_or_else(|| Error::corrupt("a blob reaches beyond its pack"))?;
+            let sealed =
+                bytes.get(from..to).ok_or_else(|| Error::corrupt("a blob reaches beyond its pack"))?;
             open_blob(&self.key, &Location { pack: pack.id, entry: *blob }, sealed)?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use aeth_core::backup::{ObjectId, ObjectKind};
 use aeth_core::{Error, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Small files that are read at once.
@@ -49,15 +49,25 @@ impl Shared {
         let mut report = CheckReport::default();
         let mut indexed = Packs::default();
         let mut roots: BTreeMap<Id, Snapshot> = BTreeMap::new();
+        let mut held: Vec<(Arc<Sink>, BTreeSet<ObjectId>)> = Vec::new();
         for sink in &self.sinks.all {
             if let Some(error) = sink.status().error {
                 report.error(Some(sink.name()), error);
                 continue;
             }
-            let one = self.check_sink(sink, options, &mut report, &mut roots).await?;
-            for (id, pack) in one {
-                indexed.entry(id).or_insert(pack);
+            let names = self.check_sink(sink, options, &mut report, &mut roots, &mut indexed).await?;
+            held.push((Arc::clone(sink), names));
+        }
+        let union: BTreeSet<ObjectId> = held.iter().flat_map(|(_, names)| names.iter().cloned()).collect();
+        for (sink, names) in &held {
+            for lacks in union.difference(names) {
+                // It may have been written since the sink was listed.
+                if sink.inner.size(lacks).await.is_err_and(|error| error.is_not_found()) {
+                    let error = Error::corrupt("the sink lacks a file that another has").with_key(lacks);
+                    report.error(Some(sink.name()), error.with_remedy("the next backup run copies it"));
+                }
             }
+            self.check_presence(sink, &indexed, &mut report).await;
         }
         if self.sinks.live().is_empty() {
             self.sinks.check_quorum()?;
@@ -69,27 +79,30 @@ impl Shared {
         Ok(report)
     }
 
-    /// The small files of one sink, and that its packs are there.
+    /// The small files of one sink; returns the names of its indexes and snapshots, damaged ones included.
     async fn check_sink(
         self: &Arc<Self>,
         sink: &Arc<Sink>,
         options: &CheckOptions,
         report: &mut CheckReport,
         roots: &mut BTreeMap<Id, Snapshot>,
-    ) -> Result<Packs> {
+        indexed: &mut Packs,
+    ) -> Result<BTreeSet<ObjectId>> {
         let name = Some(sink.name());
+        let mut names = BTreeSet::new();
         let config = sink.read(&ObjectId::config(), None).await;
-        let config = config.and_then(|bytes| crate::format::Config::parse(&open_unpacked(&self.key, &bytes)?));
+        let config =
+            config.and_then(|bytes| crate::format::Config::parse(&open_unpacked(&self.key, &bytes)?));
         match config {
             Ok(config) if config.id == self.config.id => {}
             Ok(_) => report.error(name.clone(), Error::corrupt("the config is that of another repository")),
             Err(error) => report.error(name.clone(), error.with_key("config")),
         }
-        let keys = self.read_named(sink, ObjectKind::Key, options, report).await?;
+        let keys = self.read_named(sink, ObjectKind::Key, options, report, &mut BTreeSet::new()).await?;
         if keys.is_empty() {
             report.error(name.clone(), Error::corrupt("there is no undamaged key"));
         }
-        for (id, bytes) in self.read_named(sink, ObjectKind::Snapshot, options, report).await? {
+        for (id, bytes) in self.read_named(sink, ObjectKind::Snapshot, options, report, &mut names).await? {
             match open_unpacked(&self.key, &bytes).and_then(|json| Snapshot::parse(&json)) {
                 Ok(snapshot) => {
                     roots.insert(id, snapshot);
@@ -97,18 +110,20 @@ impl Shared {
                 Err(error) => report.error(name.clone(), error.with_key(object(ObjectKind::Snapshot, id))),
             }
         }
-        let mut packs = Packs::default();
-        for (id, bytes) in self.read_named(sink, ObjectKind::Index, options, report).await? {
+        for (id, bytes) in self.read_named(sink, ObjectKind::Index, options, report, &mut names).await? {
             let shared = Arc::clone(self);
             let work =
                 self.tasks.spawn_blocking(move || IndexFile::parse(&open_unpacked(&shared.key, &bytes)?));
             match joined(work.await) {
-                Ok(file) => packs.extend(file.packs.into_iter().map(|pack| (pack.id, pack))),
+                Ok(file) => {
+                    for pack in file.packs {
+                        indexed.entry(pack.id).or_insert(pack);
+                    }
+                }
                 Err(error) => report.error(name.clone(), error.with_key(object(ObjectKind::Index, id))),
             }
         }
-        self.check_presence(sink, &packs, report).await;
-        Ok(packs)
+        Ok(names)
     }
 
     /// Reads all files of a kind whose content is what their names say.
@@ -118,6 +133,7 @@ impl Shared {
         kind: ObjectKind,
         options: &CheckOptions,
         report: &mut CheckReport,
+        names: &mut BTreeSet<ObjectId>,
     ) -> Result<Vec<(Id, Bytes)>> {
         let listed = match sink.list(kind).await {
             Ok(listed) => listed,
@@ -126,9 +142,9 @@ impl Shared {
                 return Ok(Vec::new());
             }
         };
-        let reads = listed.into_iter().map(|(id, _)| async move {
-            (id, sink.read(&object(kind, id), None).await)
-        });
+        names.extend(listed.iter().map(|(id, _)| object(kind, *id)));
+        let reads =
+            listed.into_iter().map(|(id, _)| async move { (id, sink.read(&object(kind, id), None).await) });
         let mut reads = stream::iter(reads).buffer_unordered(PARALLEL);
         let mut good = Vec::new();
         while let Some((id, read)) = reads.next().await {
@@ -138,7 +154,8 @@ impl Shared {
             match read {
                 Ok(bytes) if Id::of(&bytes) == id => good.push((id, bytes)),
                 Ok(_) => {
-                    let error = Error::corrupt("the file is not what its name says").with_key(object(kind, id));
+                    let error =
+                        Error::corrupt("the file is not what its name says").with_key(object(kind, id));
                     report.error(Some(sink.name()), error.with_remedy("copy it from another replica"));
                 }
                 Err(error) => report.error(Some(sink.name()), error),
@@ -158,7 +175,10 @@ impl Shared {
             match listed.get(id) {
                 None => {
                     let error = Error::corrupt("a pack that the index names is missing").with_key(key);
-                    report.error(name(), error.with_remedy("copy it from another replica, or repair the index"));
+                    report.error(
+                        name(),
+                        error.with_remedy("copy it from another replica, or repair the index"),
+                    );
                 }
                 Some(size) if *size != pack_size(pack) => {
                     let expected = pack_size(pack);
@@ -169,8 +189,9 @@ impl Shared {
             }
         }
         for id in listed.keys().filter(|id| !packs.contains_key(*id)) {
-            let error = Error::other("no index names the pack; an interrupted run left it, and the next uses it")
-                .with_key(object(ObjectKind::Pack, *id));
+            let error =
+                Error::other("no index names the pack; an interrupted run left it, and the next uses it")
+                    .with_key(object(ObjectKind::Pack, *id));
             report.hints.push(CheckFinding { sink: name(), error });
         }
     }
@@ -178,6 +199,7 @@ impl Shared {
 
 /// The length that a pack with these blobs has.
 pub(super) fn pack_size(pack: &IndexPack) -> u64 {
-    let end = pack.blobs.iter().map(|blob| u64::from(blob.offset) + u64::from(blob.length)).max().unwrap_or(0);
+    let end =
+        pack.blobs.iter().map(|blob| u64::from(blob.offset) + u64::from(blob.length)).max().unwrap_or(0);
     end + u64::try_from(pack_overhead(&pack.blobs)).unwrap_or(0)
 }

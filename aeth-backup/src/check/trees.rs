@@ -99,7 +99,8 @@ fn check_content(node: &Node, path: &str, index: &Index, report: &mut CheckRepor
         }
     }
     if size != node.size {
-        let message = format!("the file's parts have {size} bytes together, and it should have {}", node.size);
+        let message =
+            format!("the file's parts have {size} bytes together, and it should have {}", node.size);
         report.error(None, Error::corrupt(message).with_key(path));
     }
 }

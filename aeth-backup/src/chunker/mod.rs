@@ -16,4 +16,4 @@ mod split;
 mod tables;
 
 pub(crate) use polynomial::Polynomial;
-pub(crate) use split::{Chunker, MAX_SIZE, MIN_SIZE};
+pub(crate) use split::{Chunker, MIN_SIZE};

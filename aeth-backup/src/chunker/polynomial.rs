@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn irreducibility_agrees_with_trial_division() {
         for bits in 2_u64..2048 {
-            let prime = (2..bits).take_while(|d| degree(*d) <= degree(bits) / 2).all(|d| reduce(bits, d) != 0);
+            let prime =
+                (2..bits).take_while(|d| degree(*d) <= degree(bits) / 2).all(|d| reduce(bits, d) != 0);
             assert_eq!(Polynomial(bits).is_irreducible(), prime, "{bits:b}");
         }
     }

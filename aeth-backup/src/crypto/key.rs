@@ -6,8 +6,8 @@
 //! message-authentication code* (2005).
 
 use super::random;
-use aeth_core::{Error, Result};
 use aes::cipher::{BlockCipherEncrypt, KeyInit, KeyIvInit, StreamCipher};
+use aeth_core::{Error, Result};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use poly1305::Poly1305;
 use serde::{Deserialize, Serialize};

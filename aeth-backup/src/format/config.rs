@@ -31,12 +31,16 @@ impl Config {
         }
         let Versioned { version } = serde_json::from_slice(json).map_err(crate::error::json("config"))?;
         if !(1..=2).contains(&version) {
-            return Err(Error::unsupported(format!("the repository has format version {version}; 1 and 2 are known"))
-                .with_remedy("upgrade to a version that reads it"));
+            return Err(Error::unsupported(format!(
+                "the repository has format version {version}; 1 and 2 are known"
+            ))
+            .with_remedy("upgrade to a version that reads it"));
         }
         let config: Self = serde_json::from_slice(json).map_err(crate::error::json("config"))?;
         if !config.chunker_polynomial.is_supported() || !config.chunker_polynomial.is_irreducible() {
-            return Err(Error::corrupt("the config's chunker polynomial is reducible or of the wrong degree"));
+            return Err(Error::corrupt(
+                "the config's chunker polynomial is reducible or of the wrong degree",
+            ));
         }
         Ok(config)
     }

@@ -54,7 +54,8 @@ mod tests {
         let mut out = Vec::new();
         super::string(&mut out, "a\"\\<>&\u{2028}\u{1}\u{8}\t\u{7f}é".as_bytes());
         super::string(&mut out, b"\xff\xfeok");
-        let expected = r#""a\"\\\u003c\u003e\u0026\u2028\u0001\b\t"#.to_owned() + "\u{7f}é\"" + r#""\ufffd\ufffdok""#;
+        let expected =
+            r#""a\"\\\u003c\u003e\u0026\u2028\u0001\b\t"#.to_owned() + "\u{7f}é\"" + r#""\ufffd\ufffdok""#;
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn staleness() {
-        let json = br#"{"time":"2026-11-23T10:00:00Z","exclusive":false,"hostname":"h","username":"u","pid":7}"#;
+        let json =
+            br#"{"time":"2026-11-23T10:00:00Z","exclusive":false,"hostname":"h","username":"u","pid":7}"#;
         let lock = LockFile::parse(json).unwrap();
         assert_eq!(lock.encode().unwrap(), json);
         let at = |minutes: i64| NodeTime::new(lock.time.seconds() + minutes * 60, 0);

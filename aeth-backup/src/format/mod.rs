@@ -17,14 +17,14 @@ mod time;
 mod tree;
 mod unpacked;
 
-pub use compress::Compression;
 pub(crate) use compress::Codec;
+pub use compress::Compression;
 pub(crate) use config::Config;
 pub(crate) use index::{IndexFile, IndexPack};
 pub(crate) use lock::LockFile;
 pub use mode::FileMode;
 pub use node::{Node, NodeKind, Xattr};
-pub(crate) use pack::{BlobEntry, BlobKind, PackBuilder, MAX_BLOBS, header_entry_size, parse_header, pack_overhead};
+pub(crate) use pack::{BlobEntry, BlobKind, MAX_BLOBS, PackBuilder, pack_overhead, parse_header};
 pub use snapshot::{Snapshot, SnapshotSummary};
 pub use time::NodeTime;
 pub(crate) use tree::{Tree, TreeWriter};

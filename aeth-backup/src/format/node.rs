@@ -287,7 +287,9 @@ struct XattrJson {
 impl NodeJson<'_> {
     pub(super) fn into_node(self) -> Result<Node> {
         let base64 = |text: &str| {
-            BASE64_STANDARD.decode(text).map_err(|_| Error::corrupt("a tree holds something that is not base64"))
+            BASE64_STANDARD
+                .decode(text)
+                .map_err(|_| Error::corrupt("a tree holds something that is not base64"))
         };
         let name = quote::unquote(&self.name)
             .ok_or_else(|| Error::corrupt("a tree holds a name with broken quoting").with_key(&self.name))?;

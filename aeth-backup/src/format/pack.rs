@@ -43,7 +43,7 @@ impl BlobEntry {
 }
 
 /// Bytes that one blob takes in the header.
-pub(crate) fn header_entry_size(blob: &BlobEntry) -> usize {
+fn header_entry_size(blob: &BlobEntry) -> usize {
     if blob.uncompressed > 0 { COMPRESSED_ENTRY } else { PLAIN_ENTRY }
 }
 
@@ -159,11 +159,8 @@ fn parse_entries(mut header: &[u8]) -> Result<Vec<BlobEntry>> {
             3 => (BlobKind::Tree, true),
             _ => return Err(Error::corrupt("the pack's header names an unknown type of blob")),
         };
-        let (uncompressed, rest) = if compressed {
-            rest.split_first_chunk::<4>().ok_or_else(broken)?
-        } else {
-            (&[0; 4], rest)
-        };
+        let (uncompressed, rest) =
+            if compressed { rest.split_first_chunk::<4>().ok_or_else(broken)? } else { (&[0; 4], rest) };
         let (id, rest) = rest.split_first_chunk::<32>().ok_or_else(broken)?;
         let length = u32::from_le_bytes(*length);
         blobs.push(BlobEntry {
@@ -173,7 +170,8 @@ fn parse_entries(mut header: &[u8]) -> Result<Vec<BlobEntry>> {
             length,
             uncompressed: u32::from_le_bytes(*uncompressed),
         });
-        offset = offset.checked_add(length).ok_or_else(|| Error::corrupt("the pack claims more than 4 GiB"))?;
+        offset =
+            offset.checked_add(length).ok_or_else(|| Error::corrupt("the pack claims more than 4 GiB"))?;
         header = rest;
     }
     Ok(blobs)

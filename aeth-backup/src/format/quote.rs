@@ -133,7 +133,10 @@ mod tests {
     fn as_go_quotes() {
         assert_eq!(text(b"plain name's"), "plain name's");
         assert_eq!(text(b"a\"b\\c\n\x01\x7f\xff"), r#"a\"b\\c\n\x01\x7f\xff"#);
-        assert_eq!(text("é\u{a0}\u{200b}\u{1f600}\u{e0001}\u{fffd}".as_bytes()), "é\\u00a0\\u200b😀\\U000e0001\u{fffd}");
+        assert_eq!(
+            text("é\u{a0}\u{200b}\u{1f600}\u{e0001}\u{fffd}".as_bytes()),
+            "é\\u00a0\\u200b😀\\U000e0001\u{fffd}"
+        );
         assert_eq!(unquote("\\101\\u00e9").unwrap(), "Aé".as_bytes());
         for bad in ["\\", "\\x4", "\\q", "a\"b", "\\ud800", "\\x+1"] {
             assert!(unquote(bad).is_none(), "{bad}");

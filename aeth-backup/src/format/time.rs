@@ -57,7 +57,8 @@ impl NodeTime {
     #[must_use]
     pub fn system(&self) -> SystemTime {
         let whole = Duration::from_secs(self.seconds.unsigned_abs());
-        let base = if self.seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+        let base =
+            if self.seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
         base.and_then(|base| base.checked_add(Duration::from_nanos(self.nanos.into()))).unwrap_or(UNIX_EPOCH)
     }
 

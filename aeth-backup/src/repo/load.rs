@@ -72,7 +72,8 @@ impl Shared {
         }
         ids.sort_unstable();
         ids.dedup();
-        let mut reads = futures_util::stream::iter(ids).map(|id| self.index_file(id)).buffer_unordered(PARALLEL);
+        let mut reads =
+            futures_util::stream::iter(ids).map(|id| self.index_file(id)).buffer_unordered(PARALLEL);
         let mut index = Index::default();
         while let Some(file) = reads.try_next().await? {
             file.packs.iter().for_each(|pack| index.add(pack));
@@ -85,7 +86,11 @@ impl Shared {
     pub(crate) async fn index_file(self: &Arc<Self>, id: Id) -> Result<IndexFile> {
         let name = object(ObjectKind::Index, id);
         let sealed = self.sinks.read(&name, None, |sealed| {
-            if Id::of(&sealed) == id { Ok(sealed) } else { Err(Error::corrupt("the index is not what its name says")) }
+            if Id::of(&sealed) == id {
+                Ok(sealed)
+            } else {
+                Err(Error::corrupt("the index is not what its name says"))
+            }
         });
         let sealed = sealed.await?;
         let shared = Arc::clone(self);

@@ -12,9 +12,9 @@ mod snapshots;
 mod sync;
 
 use host::Host;
+pub(crate) use index::{IdMap, IdSet, Index, Location};
 pub(crate) use keys::joined;
 pub(crate) use load::open_blob;
-pub(crate) use index::{IdMap, IdSet, Index, Location};
 pub(crate) use lock::LockGuard;
 pub use open::Repository;
 pub(crate) use open::Shared;

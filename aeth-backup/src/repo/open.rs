@@ -148,11 +148,15 @@ impl Repository {
             return Err(error);
         }
         if !some {
-            return Err(configs.into_iter().find_map(Result::err).unwrap_or_else(|| Error::unavailable("no sink")));
+            return Err(configs
+                .into_iter()
+                .find_map(Result::err)
+                .unwrap_or_else(|| Error::unavailable("no sink")));
         }
         let tasks = Tasks::new();
         let key = keys::find(&sinks, password, &tasks).await?;
         let (config, config_bytes) = agree(&sinks, &configs, &key)?;
+        refuse_strangers(&sinks).await?;
         let host = Host::detect(options.hostname.as_deref());
         let repository = Self::assemble(sinks, key, config, config_bytes, options, clock, host, tasks);
         if configs.iter().any(|found| found.as_ref().is_err_and(Error::is_not_found)) {
@@ -257,11 +261,36 @@ fn no_repository(sink: &Sink) -> Error {
         .with_remedy("check the location (is the disk mounted?), or make one with init")
 }
 
+/// A sink whose configuration does not open may be damaged, or a repository of its own: then it has keys, and
+/// none of them is ours.
+async fn refuse_strangers(sinks: &Sinks) -> Result<()> {
+    let mut ours = Vec::new();
+    for sink in sinks.live() {
+        ours.extend(sink.list(ObjectKind::Key).await?);
+    }
+    for sink in sinks.all.iter().filter(|sink| !sink.is_live()) {
+        let Ok(keys) = sink.list(ObjectKind::Key).await else { continue };
+        if !keys.is_empty() && !keys.iter().any(|key| ours.contains(key)) {
+            return Err(another(sink));
+        }
+    }
+    Ok(())
+}
+
+fn another(sink: &Sink) -> Error {
+    Error::invalid("the sink holds another repository than the others")
+        .with_operation("open")
+        .with_component(sink.name())
+        .with_remedy("open it on its own, and copy between the two")
+}
+
 /// Opens the configuration and makes sure that all sinks have the same.
 fn agree(sinks: &Sinks, configs: &[Result<Bytes>], key: &Key) -> Result<(Config, Bytes)> {
     let mut agreed: Option<(Config, Bytes)> = None;
     let mut damaged = None;
-    for (sink, bytes) in sinks.all.iter().zip(configs).filter_map(|(sink, found)| Some((sink, found.as_ref().ok()?))) {
+    for (sink, bytes) in
+        sinks.all.iter().zip(configs).filter_map(|(sink, found)| Some((sink, found.as_ref().ok()?)))
+    {
         if agreed.as_ref().is_some_and(|(_, first)| first == bytes) {
             continue;
         }
@@ -270,9 +299,7 @@ fn agree(sinks: &Sinks, configs: &[Result<Bytes>], key: &Key) -> Result<(Config,
             (Ok(config), None) => agreed = Some((config, bytes.clone())),
             (Ok(config), Some((first, _))) if config.id == first.id => {}
             (Ok(_), Some(_)) => {
-                return Err(Error::invalid("the sink holds another repository than the others")
-                    .with_component(sink.name())
-                    .with_remedy("open it on its own, and copy between the two"));
+                return Err(another(sink));
             }
             (Err(error), _) => {
                 let error = error.with_key("config").with_component(sink.name());

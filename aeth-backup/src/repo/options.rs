@@ -1,7 +1,7 @@
 //! How a repository is opened.
 
-use crate::format::Compression;
 use crate::crypto::KdfParams;
+use crate::format::Compression;
 use std::time::Duration;
 
 /// How many sinks must take everything that a run writes for the run to be a success.

@@ -169,10 +169,12 @@ impl Sinks {
         let error = cause.unwrap_or_else(|| Error::unavailable("no sink was given"));
         Err(match self.all.len() {
             1 => error,
-            total => Error::new(error.kind(), format!("{live} of {total} sinks are left and {needed} are needed"))
-                .with_retry(error.retry())
-                .with_source(error)
-                .with_remedy("repair the failed sink, or allow a smaller quorum"),
+            total => {
+                Error::new(error.kind(), format!("{live} of {total} sinks are left and {needed} are needed"))
+                    .with_retry(error.retry())
+                    .with_source(error)
+                    .with_remedy("repair the failed sink, or allow a smaller quorum")
+            }
         })
     }
 

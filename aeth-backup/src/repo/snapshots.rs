@@ -54,9 +54,11 @@ impl Repository {
             (None, _) => Err(Error::not_found("there is no such snapshot")
                 .with_key(name)
                 .with_remedy("list the snapshots; an id, its beginning or `latest` will do")),
-            (Some(_), others) => Err(Error::invalid(format!("the id is the beginning of {} snapshots", others + 1))
-                .with_key(name)
-                .with_remedy("give more of its digits")),
+            (Some(_), others) => {
+                Err(Error::invalid(format!("the id is the beginning of {} snapshots", others + 1))
+                    .with_key(name)
+                    .with_remedy("give more of its digits"))
+            }
         }
     }
 }

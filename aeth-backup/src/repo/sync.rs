@@ -49,7 +49,11 @@ impl Shared {
             for id in lacks {
                 let name = object(kind, *id);
                 let bytes = self.sinks.read(&name, None, |bytes| {
-                    if Id::of(&bytes) == *id { Ok(bytes) } else { Err(Error::corrupt("not what its name says")) }
+                    if Id::of(&bytes) == *id {
+                        Ok(bytes)
+                    } else {
+                        Err(Error::corrupt("not what its name says"))
+                    }
                 });
                 let written = match bytes.await {
                     Ok(bytes) => sink.write(&name, &bytes).await,
@@ -81,7 +85,9 @@ impl Shared {
         for (id, size) in orphans {
             match self.pack_header(id, size).await {
                 Ok(blobs) => found.push(IndexPack { id, blobs }),
-                Err(error) => tracing::warn!(pack = %id, %error, "a pack without an index entry is not usable"),
+                Err(error) => {
+                    tracing::warn!(pack = %id, %error, "a pack without an index entry is not usable")
+                }
             }
         }
         Ok(found)
@@ -91,7 +97,8 @@ impl Shared {
         let name = object(ObjectKind::Pack, id);
         let mut want = TAIL.min(size);
         loop {
-            let read = self.sinks.read(&name, Some(size - want..size), |tail| parse_header(&self.key, size, &tail));
+            let read =
+                self.sinks.read(&name, Some(size - want..size), |tail| parse_header(&self.key, size, &tail));
             match read.await? {
                 Ok(blobs) => return Ok(blobs),
                 Err(need) => want = u64::try_from(need).unwrap_or(size).min(size),

@@ -52,7 +52,9 @@ impl Repository {
                     .stack_size(DRIVER_STACK)
                     .spawn(move || drop(done.send(run(shared, root, options, runtime))));
                 match spawned {
-                    Ok(_) => finished.await.unwrap_or_else(|_| Err(Error::other("the restore's thread ended early"))),
+                    Ok(_) => finished
+                        .await
+                        .unwrap_or_else(|_| Err(Error::other("the restore's thread ended early"))),
                     Err(error) => Err(Error::from_io(error).with_operation("start the restore's threads")),
                 }
             }
@@ -113,7 +115,8 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     fn new(restore: &'a Restore) -> Result<Self> {
-        let include = restore.options.include.iter().map(|path| split(path.as_bytes())).collect::<Result<_>>()?;
+        let include =
+            restore.options.include.iter().map(|path| split(path.as_bytes())).collect::<Result<_>>()?;
         Ok(Self {
             restore,
             existing: restore.options.existing,

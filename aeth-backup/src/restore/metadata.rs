@@ -12,7 +12,8 @@ use std::path::Path;
 pub(super) fn of_file(file: &File, path: &Path, node: &Node, owners: bool) -> Result<()> {
     let described = errno(path);
     if owners {
-        owner(rustix::fs::fchown(file, Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid)))).map_err(&described)?;
+        owner(rustix::fs::fchown(file, Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid))))
+            .map_err(&described)?;
     }
     for xattr in &node.xattrs {
         let set = rustix::fs::fsetxattr(file, xattr.name.as_str(), &xattr.value, XattrFlags::empty());

@@ -20,10 +20,12 @@ pub(super) fn prepare(target: &Path, existing: Existing) -> Result<()> {
     let describe = |error| io(target)(error).with_operation("prepare the restore's target");
     match std::fs::read_dir(target) {
         Ok(mut entries) => match (entries.next(), existing) {
-            (Some(_), Existing::Refuse) => Err(Error::new(ErrorKind::AlreadyExists, "the target is not empty")
-                .with_operation("restore")
-                .with_key(target.display())
-                .with_remedy("choose an empty directory, or allow overwriting")),
+            (Some(_), Existing::Refuse) => {
+                Err(Error::new(ErrorKind::AlreadyExists, "the target is not empty")
+                    .with_operation("restore")
+                    .with_key(target.display())
+                    .with_remedy("choose an empty directory, or allow overwriting"))
+            }
             _ => Ok(()),
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -85,7 +87,9 @@ pub(super) fn special(path: &Path, node: &Node, existing: Existing) -> Result<()
         NodeKind::Fifo => FileType::Fifo,
         NodeKind::Dev => FileType::BlockDevice,
         NodeKind::CharDev => FileType::CharacterDevice,
-        _ => return Err(Error::unsupported("things of this type cannot be restored").with_key(path.display())),
+        _ => {
+            return Err(Error::unsupported("things of this type cannot be restored").with_key(path.display()));
+        }
     };
     rustix::fs::mknodat(CWD, path, kind, mode, node.device).map_err(errno(path))
 }

@@ -114,7 +114,8 @@ impl Restore {
                 let from = usize::try_from(u64::from(entry.offset) - start).ok()?;
                 bytes.get(from..from + usize::try_from(entry.length).ok()?)
             });
-            let opened = sealed.map(|sealed| open_blob(&self.shared.key, &Location { pack, entry: *entry }, sealed));
+            let opened =
+                sealed.map(|sealed| open_blob(&self.shared.key, &Location { pack, entry: *entry }, sealed));
             let plain = match opened {
                 Some(Ok(plain)) => Ok(plain),
                 // Another sink may have it undamaged, or another pack.
@@ -205,8 +206,10 @@ impl Restore {
             let mut part = vec![0; usize::try_from(location.entry.plain_length()).unwrap_or(0)];
             reader.read_exact(&mut part).map_err(io(&file.path))?;
             if Id::of(&part) != *id {
-                return Err(Error::corrupt("the restored file is not what was written: the disk may be failing")
-                    .with_key(file.path.display()));
+                return Err(Error::corrupt(
+                    "the restored file is not what was written: the disk may be failing",
+                )
+                .with_key(file.path.display()));
             }
         }
         self.verified.fetch_add(1, Ordering::Relaxed);

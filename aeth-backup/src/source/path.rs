@@ -111,7 +111,10 @@ impl PathSource {
 pub(crate) fn overlap(a: &[Vec<u8>], b: &[Vec<u8>]) -> Result<()> {
     if a.starts_with(b) || b.starts_with(a) {
         let show = |segments: &[Vec<u8>]| {
-            segments.iter().map(|segment| format!("/{}", String::from_utf8_lossy(segment))).collect::<String>()
+            segments
+                .iter()
+                .map(|segment| format!("/{}", String::from_utf8_lossy(segment)))
+                .collect::<String>()
         };
         return Err(Error::invalid(format!("the sources at `{}/` and `{}/` overlap", show(a), show(b)))
             .with_remedy("leave the inner one out, or give it another place"));

@@ -104,10 +104,7 @@ pub(crate) fn node_of(name: &[u8], stat: &Stat, names: &Names) -> Node {
 
 /// The extended attributes of an open file.
 pub(crate) fn list_xattrs_fd(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>, Errno> {
-    list(
-        |buffer| rustix::fs::flistxattr(fd, buffer),
-        |name, buffer| rustix::fs::fgetxattr(fd, name, buffer),
-    )
+    list(|buffer| rustix::fs::flistxattr(fd, buffer), |name, buffer| rustix::fs::fgetxattr(fd, name, buffer))
 }
 
 /// The extended attributes at a path, not following a symbolic link.
