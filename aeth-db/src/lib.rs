@@ -1,1 +1,69 @@
-//! Under construction.
+//! The database of an application's storage, over sqlx.
+//!
+//! [`Database`] is one cheap, non-generic handle, whatever engine is behind it; [`Database::sqlite`] gives the
+//! typed side, whose connections and transactions are sqlx executors: queries, `FromRow`, macros and streams
+//! work as with sqlx's own.
+//!
+//! What the handle adds to sqlx:
+//! - a pool without pings: a connection that was returned clean is handed out as it is, one whose future was
+//!   dropped part-way is interrupted, rolled back and only then handed out again;
+//! - SQLite as a server-less database should be run: write-ahead log, one writer that queues in the process
+//!   instead of failing with "database is locked", many readers that never wait for it, durable commits;
+//! - [transactions that are repeated](SqliteDatabase::transact) when another process was in the way;
+//! - [migrations](Migrations) in a table of their own, checked against what was applied;
+//! - time limits for statements, slow-query capture with a histogram for each
+//!   [fingerprint](StatementStatistics), errors with kinds and remedies;
+//! - [snapshots](SqliteDatabase::snapshot_to) while it is written to, and integrity checks;
+//! - metrics, health, and a close that leaves one file behind.
+//!
+//! ```
+//! # #[cfg(feature = "sqlite")]
+//! # async fn example(dir: &std::path::Path) -> aeth_core::Result<()> {
+//! use aeth_db::{Database, Migrations, SqliteOptions, SqlxResultExt};
+//!
+//! let db = Database::open_sqlite(SqliteOptions::new(dir.join("app.db"))).await?;
+//! let migrations = Migrations::new("app").step(1, "files", "CREATE TABLE files (name TEXT PRIMARY KEY)");
+//! db.migrate(&migrations).await?;
+//!
+//! let sqlite = db.sqlite()?;
+//! let mut writer = sqlite.write().await?;
+//! sqlx::query("INSERT INTO files VALUES (?)").bind("a").execute(&mut writer).await.storage()?;
+//! drop(writer);
+//! let mut reader = sqlite.read().await?;
+//! let count: i64 =
+//!     sqlx::query_scalar("SELECT count(*) FROM files").fetch_one(&mut reader).await.storage()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//! | feature | adds |
+//! |---|---|
+//! | `sqlite` | the embedded engine, bundled |
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "sqlite")]
+mod database;
+#[cfg(feature = "sqlite")]
+mod error;
+#[cfg(feature = "sqlite")]
+mod migrate;
+#[cfg(feature = "sqlite")]
+mod observe;
+#[cfg(feature = "sqlite")]
+mod pool;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+#[cfg(feature = "sqlite")]
+pub use {
+    database::{Database, Engine},
+    error::{SqlxResultExt, TransactError, from_sqlx},
+    migrate::{MigrationReport, Migrations},
+    observe::{SlowQuery, StatementStatistics},
+    sqlite::{
+        Integrity, Snapshot, SqliteConn, SqliteDatabase, SqliteOptions, SqliteTransaction, Synchronous,
+        TransactOptions,
+    },
+    sqlx,
+};

@@ -1,0 +1,8 @@
+//! What the handle sees of its statements.
+
+mod fingerprint;
+mod recorder;
+mod statements;
+
+pub(crate) use recorder::{Outcome, Recorder};
+pub use statements::{SlowQuery, StatementStatistics};

@@ -1,0 +1,81 @@
+//! What the pool keeps.
+
+use super::connect::{Role, connect};
+use super::control::Control;
+use super::options::SqliteOptions;
+use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Executor};
+use std::sync::Arc;
+
+/// What is known of a connection's state without asking it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Flags {
+    /// A statement was begun and not seen to its end.
+    pub(super) running: bool,
+    /// A transaction may be open.
+    pub(super) transaction: bool,
+    /// The host had it in its bare form.
+    pub(super) bare: bool,
+    /// It must not be used again.
+    pub(super) broken: bool,
+}
+
+impl Flags {
+    pub(super) fn is_clean(self) -> bool {
+        !(self.running || self.transaction || self.bare || self.broken)
+    }
+}
+
+/// A connection with what is known of it.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) raw: SqliteConnection,
+    pub(super) control: Arc<Control>,
+    pub(super) flags: Flags,
+}
+
+impl Link {
+    /// Brings it back to a clean state: stops what runs, ends what is open.
+    ///
+    /// Cancel-safe in that it can be called again.
+    pub(super) async fn settle(&mut self) -> Result<(), sqlx::Error> {
+        if self.flags.is_clean() {
+            return Ok(());
+        }
+        self.control.stop(true);
+        // The connection's thread works in order: its answer means that nothing runs any more.
+        let answered = self.raw.ping().await;
+        self.control.stop(false);
+        self.control.limit(None);
+        answered?;
+        if self.flags.transaction || self.flags.bare {
+            // Fails when none is open, which is as good.
+            drop((&mut self.raw).execute("ROLLBACK").await);
+        }
+        self.flags = Flags { broken: self.flags.broken, ..Flags::default() };
+        Ok(())
+    }
+}
+
+/// Makes connections for the pool.
+#[derive(Debug)]
+pub(super) struct Links {
+    pub(super) options: SqliteOptions,
+    pub(super) role: Role,
+}
+
+impl Manager for Links {
+    type Type = Link;
+    type Error = sqlx::Error;
+
+    async fn create(&self) -> Result<Link, sqlx::Error> {
+        let (raw, control) = connect(&self.options, self.role).await?;
+        Ok(Link { raw, control, flags: Flags::default() })
+    }
+
+    /// No ping: a connection that comes back dirty was settled before it got here.
+    async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<sqlx::Error> {
+        if link.flags.is_clean() { Ok(()) } else { Err(RecycleError::message("not clean")) }
+    }
+}
