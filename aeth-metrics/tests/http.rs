@@ -1,6 +1,6 @@
 //! The router, asked over a real socket.
 #![cfg(feature = "http")]
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+#![allow(clippy::clone_on_ref_ptr, clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 #[path = "common/mod.rs"]
 mod common;

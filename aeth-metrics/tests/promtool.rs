@@ -1,6 +1,6 @@
 //! Prometheus itself reads what is exported.
 #![cfg(feature = "integration")]
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+#![allow(clippy::clone_on_ref_ptr, clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 #[path = "common/mod.rs"]
 mod common;

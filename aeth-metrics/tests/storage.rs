@@ -1,5 +1,5 @@
 //! The figures are what their definitions say.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::clone_on_ref_ptr, clippy::unwrap_used, missing_docs)]
 
 #[path = "common/mod.rs"]
 mod common;

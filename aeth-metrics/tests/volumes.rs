@@ -1,5 +1,5 @@
 //! The machine's own disks.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+#![allow(clippy::clone_on_ref_ptr, clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 #[path = "common/mod.rs"]
 mod common;
