@@ -165,6 +165,16 @@ pub struct Skipped {
     pub error: Error,
 }
 
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The error may name the path as well: say it once.
+        if self.error.key() == Some(self.path.as_str()) {
+            return fmt::Display::fmt(&self.error, f);
+        }
+        write!(f, "`{}`: {}", self.path, self.error)
+    }
+}
+
 /// The skipped items of an operation. All are counted; the first of them are kept.
 #[derive(Debug, Default)]
 pub(crate) struct SkipList {
