@@ -25,6 +25,7 @@ mod error;
 mod lifecycle;
 mod name;
 pub mod observe;
+pub mod policy;
 #[cfg(feature = "seal")]
 pub mod seal;
 #[cfg(feature = "sim")]

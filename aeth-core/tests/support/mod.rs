@@ -13,3 +13,4 @@
 pub mod store;
 pub mod store_listing;
 pub mod store_upload;
+pub mod tier;
