@@ -14,8 +14,8 @@ const LAYOUT: u32 = 1;
 #[derive(Debug)]
 pub(crate) struct DataDir {
     root: PathBuf,
-    // Held for its lock alone.
-    _lock: File,
+    /// Held for its lock alone; taken out when the storage shuts down.
+    lock: parking_lot::Mutex<Option<File>>,
 }
 
 impl DataDir {
@@ -28,7 +28,12 @@ impl DataDir {
         let root = root.canonicalize().map_err(|error| place(error.into()))?;
         let lock = take_lock(&root.join(LOCK_FILE)).map_err(place)?;
         check_layout(&root).map_err(place)?;
-        Ok(Self { root, _lock: lock })
+        Ok(Self { root, lock: parking_lot::Mutex::new(Some(lock)) })
+    }
+
+    /// Lets go of the directory: another storage, of this process or another, may open it.
+    pub(crate) fn release(&self) {
+        *self.lock.lock() = None;
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -45,6 +50,21 @@ impl DataDir {
 
     pub(crate) fn keyset(&self) -> PathBuf {
         self.root.join("keys").join("files.keyset.json")
+    }
+
+    /// Removes files, database and keys. Blocks on I/O.
+    pub(crate) fn remove_live(&self) -> Result<()> {
+        for part in ["files", "db", "keys"] {
+            match std::fs::remove_dir_all(self.root.join(part)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn record(&self) -> PathBuf {
+        self.root.join("backup.json")
     }
 
     pub(crate) fn scratch(&self) -> PathBuf {

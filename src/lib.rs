@@ -1,12 +1,43 @@
-//! An application's whole storage layer in one dependency.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[allow(dead_code)]
+#[cfg(feature = "backup")]
+#[cfg_attr(docsrs, doc(cfg(feature = "backup")))]
+pub mod backup;
 mod data_dir;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
+pub mod prelude;
 mod settings;
+mod storage;
 
-pub use aeth_core::{Error, ErrorKind, Result, Retry, Secret};
+pub use aeth_core::{
+    BlobPath, Body, ByteStream, Clock, Error, ErrorKind, InvalidName, Key, Lifecycle, Namespace, Result,
+    Retry, Secret, SystemClock, Tag, Tasks,
+};
 pub use settings::{
     BackupSettings, CacheSettings, DatabaseSettings, Durability, Encryption, FilesSettings, HealthSettings,
     Problem, Problems, SecretSource, Settings, Size, Span,
 };
+pub use storage::{Storage, StorageBuilder};
+
+/// The caches.
+#[cfg(feature = "cache")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+pub use aeth_cache as cache;
+/// The contracts, for whoever writes a tier, a store, a sink or a metrics source.
+pub use aeth_core as core;
+/// The database.
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use aeth_db as db;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use aeth_db::{Database, Migrations, SqlxResultExt, sqlx};
+/// The files.
+#[cfg(feature = "files")]
+#[cfg_attr(docsrs, doc(cfg(feature = "files")))]
+pub use aeth_files as files;
+/// The bytes that bodies are made of.
+pub use bytes;

@@ -1,0 +1,161 @@
+//! The backup of a storage: its files as plaintext, its database, and the host's directories, in one restore
+//! point, at every location.
+
+#[cfg(feature = "metrics")]
+mod health;
+mod locations;
+mod record;
+mod restore;
+mod run;
+
+pub use restore::{RestorePoint, RestoredStorage};
+pub use run::BackupRun;
+
+pub use aeth_backup::{
+    BackupReport, BlobSource, Event, FileSource, Observer, PathSource, Plan, Progress, ProgressReport,
+    Repository, RepositoryOptions, RestoreOptions, RestoreReport, Source, StreamSource, VirtualFile,
+};
+
+#[cfg(feature = "metrics")]
+pub(crate) use health::BackupHealth;
+pub(crate) use locations::Location;
+pub(crate) use record::Record;
+pub(crate) use restore::{begin_restore, end_restore, refuse_half_restored};
+
+use crate::data_dir::DataDir;
+use aeth_backup::SnapshotEntry;
+use aeth_core::blob::BlobStore;
+use aeth_core::{Clock, Error, ErrorKind, Result, Secret, Tasks};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Where the files stand in a restore point.
+pub(crate) const FILES_AT: &str = "/aetherius/files";
+/// Where the database stands in a restore point.
+pub(crate) const DATABASE_AT: &str = "/aetherius/database/app.sqlite";
+
+/// The backup of a storage. A cheap handle.
+///
+/// Every location is a full replica of one restic repository; `restic -r LOCATION` reads it with the same
+/// password. A storage without a location has a handle too: its operations say what is missing.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tasks: Tasks,
+    pub(crate) data: Arc<DataDir>,
+    pub(crate) locations: Vec<Location>,
+    pub(crate) password: Option<Secret>,
+    pub(crate) directories: Vec<PathSource>,
+    #[cfg_attr(not(feature = "files"), allow(dead_code, reason = "only the files are a store"))]
+    pub(crate) files: Option<Arc<dyn BlobStore>>,
+    #[cfg(feature = "sqlite")]
+    pub(crate) database: Option<aeth_db::Database>,
+    /// Opened with the first use that succeeds: a location may be away when the storage opens.
+    pub(crate) repository: Mutex<Option<Repository>>,
+    pub(crate) record: Arc<Record>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("locations", &self.locations).finish_non_exhaustive()
+    }
+}
+
+impl Backup {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// True when there is somewhere to back up to.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        !self.inner.locations.is_empty() && self.inner.password.is_some()
+    }
+
+    /// The directories that hold the repository.
+    #[must_use]
+    pub fn locations(&self) -> Vec<PathBuf> {
+        self.inner.locations.iter().map(|location| location.path().to_owned()).collect()
+    }
+
+    /// The repository, for everything that this handle has no shorthand for (checks, partial restores).
+    ///
+    /// # Errors
+    /// `Unsupported` when no location or no secret is configured; `Denied` for a wrong password; those of
+    /// [`Repository::open`].
+    ///
+    /// # Cancel safety
+    /// Cancel-safe, except that a repository which is being made is found half-made, and completed, by the
+    /// next call.
+    pub async fn repository(&self) -> Result<Repository> {
+        let mut repository = self.inner.repository.lock().await;
+        if let Some(repository) = &*repository {
+            return Ok(repository.clone());
+        }
+        let opened = self.inner.open_repository().await?;
+        *repository = Some(opened.clone());
+        Ok(opened)
+    }
+
+    /// The restore points, oldest first.
+    ///
+    /// # Errors
+    /// Those of [`Backup::repository`] and of the locations.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    pub async fn snapshots(&self) -> Result<Vec<SnapshotEntry>> {
+        self.repository().await?.snapshots().await
+    }
+}
+
+impl Backup {
+    /// What the backup has done, as metrics.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn record(&self) -> Arc<Record> {
+        Arc::clone(&self.inner.record)
+    }
+
+    /// Lets go of the repository.
+    pub(crate) async fn close(&self, deadline: std::time::Duration) -> Result<()> {
+        match self.inner.repository.lock().await.take() {
+            Some(repository) => aeth_core::Lifecycle::close(&repository, deadline).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Inner {
+    async fn open_repository(&self) -> Result<Repository> {
+        let Some(password) = self.password.as_ref().filter(|_| !self.locations.is_empty()) else {
+            return Err(self.unconfigured());
+        };
+        let sinks: Vec<_> = self.locations.iter().map(|location| location.sink(&self.clock)).collect();
+        let options = RepositoryOptions::default().attach_empty(true);
+        let clock = || Arc::clone(&self.clock);
+        let opened = Repository::open_with_clock(sinks.clone(), password, options.clone(), clock()).await;
+        match opened {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Repository::init_with_clock(sinks, password, options, clock()).await
+            }
+            Err(error) if error.kind() == ErrorKind::Denied => Err(error.with_component("backup").with_remedy(
+                "give the password that the repository was made with: the storage's secret, or the backup's own",
+            )),
+            other => other,
+        }
+    }
+
+    pub(crate) fn unconfigured(&self) -> Error {
+        let (message, remedy) = if self.locations.is_empty() {
+            ("no backup location is configured", "give one with StorageBuilder::backup_to")
+        } else {
+            ("the backup has no password", "give a secret with StorageBuilder::secret")
+        };
+        Error::unsupported(message).with_component("backup").with_remedy(remedy)
+    }
+}

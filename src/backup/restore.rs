@@ -1,0 +1,203 @@
+//! A storage out of a restore point: one call for an empty machine.
+
+use super::{Backup, DATABASE_AT, FILES_AT, record};
+use crate::data_dir::DataDir;
+use aeth_backup::{NodeKind, Progress, Repository, RestoreOptions, RestoreReport, SnapshotEntry, TreeEntry};
+use aeth_core::blob::{BlobStore, BlobStoreExt};
+use aeth_core::{BlobPath, Body, Error, ErrorKind, Result};
+use futures_util::TryStreamExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many blobs are put back at the same time.
+const CONCURRENT_PUTS: usize = 8;
+/// There while a restore into the data directory has not finished.
+const MARKER: &str = "restoring";
+
+/// Which restore point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RestorePoint {
+    /// The newest that a storage made.
+    Latest,
+    /// The one of this id, or of an unambiguous beginning of it.
+    Id(String),
+}
+
+/// What came out of a restore.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RestoredStorage {
+    /// The storage, open.
+    pub storage: crate::Storage,
+    /// The restore point that it was made from.
+    pub snapshot: SnapshotEntry,
+    /// Files that were put back.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// True when the restore point held a database.
+    pub database: bool,
+}
+
+impl Backup {
+    /// Restores one of the host's directories (or whatever else the restore point holds at `path`) into
+    /// `target`, which must be missing or empty. Every file is read again and compared.
+    ///
+    /// # Errors
+    /// Those of [`Backup::repository`]; `NotFound` for an unknown restore point or path; `AlreadyExists` when
+    /// the target is not empty. What could not be restored is listed in the report.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: what was restored so far stays in the target.
+    pub async fn restore_directory(
+        &self,
+        point: &RestorePoint,
+        path: &Path,
+        target: impl Into<PathBuf>,
+        progress: Progress,
+    ) -> Result<RestoreReport> {
+        let repository = self.repository().await?;
+        let snapshot = find(&repository, point).await?;
+        let path = path.to_str().ok_or_else(|| {
+            Error::invalid("the path is not UTF-8")
+                .with_key(path.display())
+                .with_remedy("restore the directory above it")
+        })?;
+        let options = RestoreOptions::new(target).root(path).verify(true).progress(progress);
+        let report = repository.restore(&snapshot, options).await?;
+        if report.is_complete() {
+            self.note_verified().await;
+        }
+        Ok(report)
+    }
+
+    /// Notes that a restore point was proved good.
+    pub(crate) async fn note_verified(&self) {
+        let inner = &self.inner;
+        let now = record::seconds(inner.clock.now());
+        let record = Arc::clone(&inner.record);
+        drop(inner.tasks.spawn_blocking(move || record.update(|kept| kept.verified = Some(now))).await);
+    }
+
+    /// Puts the blobs of a restore point back into `store`.
+    pub(crate) async fn restore_files(
+        &self,
+        snapshot: &SnapshotEntry,
+        store: &Arc<dyn BlobStore>,
+        progress: &Progress,
+    ) -> Result<(u64, u64)> {
+        let repository = self.repository().await?;
+        let (files, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        let put = async |entry: TreeEntry| {
+            let path = blob_path(&entry)?;
+            let size = entry.node.size;
+            let body = Body::once(repository.content(&entry.node), Some(size));
+            store.put(&path, body).await.map_err(|error| error.with_key(&path))?;
+            files.fetch_add(1, Ordering::Relaxed);
+            bytes.fetch_add(size, Ordering::Relaxed);
+            progress.advance(size);
+            Ok::<_, Error>(())
+        };
+        let entries = repository.entries(snapshot, FILES_AT);
+        let done = entries
+            .try_filter(|entry| std::future::ready(entry.node.kind == NodeKind::File))
+            .try_for_each_concurrent(CONCURRENT_PUTS, put)
+            .await;
+        match done {
+            // A storage that never held a file leaves no directory for them.
+            Err(error) if error.is_not_found() && files.load(Ordering::Relaxed) == 0 => {}
+            other => other?,
+        }
+        Ok((files.into_inner(), bytes.into_inner()))
+    }
+
+    /// Puts the database of a restore point back; false when there is none in it.
+    pub(crate) async fn restore_database(&self, snapshot: &SnapshotEntry) -> Result<bool> {
+        let repository = self.repository().await?;
+        let path = self.inner.data.database();
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let options = RestoreOptions::new(directory).root(DATABASE_PARENT).verify(true).owners(false);
+        match repository.restore(snapshot, options).await {
+            Ok(report) if report.is_complete() => Ok(true),
+            Ok(report) => {
+                let why = report.skipped.first().map(ToString::to_string).unwrap_or_default();
+                Err(Error::corrupt(format!("the database could not be restored: {why}"))
+                    .with_remedy("try another restore point, or repair the repository from another location"))
+            }
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn find(&self, point: &RestorePoint) -> Result<SnapshotEntry> {
+        find(&self.repository().await?, point).await
+    }
+}
+
+/// The directory of [`DATABASE_AT`].
+const DATABASE_PARENT: &str = match DATABASE_AT.split_at(DATABASE_AT.len() - "/app.sqlite".len()) {
+    (parent, _) => parent,
+};
+
+async fn find(repository: &Repository, point: &RestorePoint) -> Result<SnapshotEntry> {
+    match point {
+        RestorePoint::Id(id) => repository.snapshot(id).await,
+        RestorePoint::Latest => {
+            let mut snapshots = repository.snapshots().await?;
+            snapshots.retain(|entry| entry.snapshot.tags.iter().any(|tag| tag == "aetherius"));
+            snapshots.pop().ok_or_else(|| {
+                Error::not_found("the repository holds no restore point of a storage")
+                    .with_component("backup")
+                    .with_remedy("make one with Backup::run")
+            })
+        }
+    }
+}
+
+fn blob_path(entry: &TreeEntry) -> Result<BlobPath> {
+    let text = std::str::from_utf8(&entry.path).ok();
+    let path = text.and_then(|text| text.strip_prefix(FILES_AT)).and_then(|rest| rest.strip_prefix('/'));
+    let path = path.ok_or_else(|| {
+        Error::corrupt("the restore point holds a file whose name is no blob path")
+            .with_key(String::from_utf8_lossy(&entry.path))
+    })?;
+    Ok(BlobPath::new(path)?)
+}
+
+/// Refuses a data directory into which a restore did not finish. Blocks on I/O.
+pub(crate) fn refuse_half_restored(data: &DataDir) -> Result<()> {
+    if !data.root().join(MARKER).exists() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Precondition, "a restore into this data directory did not finish")
+        .with_operation("open")
+        .with_component("data directory")
+        .with_key(data.root().display())
+        .with_remedy("restore again with StorageBuilder::restore, which begins anew"))
+}
+
+/// Makes sure that nothing of value is overwritten, and marks the restore as begun. Blocks on I/O.
+pub(crate) fn begin_restore(data: &DataDir) -> Result<()> {
+    let marker = data.root().join(MARKER);
+    let live = [data.files(), data.database(), data.keyset()];
+    if marker.exists() {
+        // What an unfinished restore left is of no value.
+        data.remove_live()?;
+    } else if let Some(there) = live.iter().find(|path| path.exists()) {
+        return Err(Error::new(ErrorKind::AlreadyExists, "the data directory holds data")
+            .with_operation("restore")
+            .with_key(there.display())
+            .with_remedy("restore into an empty data directory, or move what is there away"));
+    }
+    let file = std::fs::File::create(&marker)?;
+    file.sync_all()?;
+    Ok(std::fs::File::open(data.root())?.sync_all()?)
+}
+
+/// Takes the mark away: the restored storage may be opened. Blocks on I/O.
+pub(crate) fn end_restore(data: &DataDir) -> Result<()> {
+    std::fs::remove_file(data.root().join(MARKER))?;
+    Ok(std::fs::File::open(data.root())?.sync_all()?)
+}

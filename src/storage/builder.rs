@@ -1,0 +1,152 @@
+//! The builder.
+
+use super::Storage;
+use super::validate::Configuration;
+use crate::settings::{Encryption, Settings, Size, Span};
+use aeth_core::{Clock, Result, Secret, SystemClock};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Composes a [`Storage`]. Nothing is opened, read or checked before [`open`](Self::open), which reports every
+/// mistake at once.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is opened"]
+pub struct StorageBuilder {
+    pub(super) settings: Settings,
+    pub(super) secret: Option<Secret>,
+    pub(super) backup_password: Option<Secret>,
+    #[cfg(feature = "backup")]
+    pub(super) directories: Vec<aeth_backup::PathSource>,
+    #[cfg(feature = "files")]
+    pub(super) store: Option<Arc<dyn aeth_core::blob::BlobStore>>,
+    #[cfg(feature = "cache")]
+    pub(super) tiers: Vec<Arc<dyn aeth_core::cache::CacheTier>>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl StorageBuilder {
+    pub(super) fn new(dir: &Path) -> Self {
+        Self::from_settings(&Settings::new(dir))
+    }
+
+    /// Starts from settings; what is said on the builder lies over them.
+    pub fn from_settings(settings: &Settings) -> Self {
+        Self {
+            settings: settings.clone(),
+            secret: None,
+            backup_password: None,
+            #[cfg(feature = "backup")]
+            directories: Vec::new(),
+            #[cfg(feature = "files")]
+            store: None,
+            #[cfg(feature = "cache")]
+            tiers: Vec::new(),
+            clock: SystemClock::shared(),
+        }
+    }
+
+    /// The secret that encrypts files at rest and opens the backup. Keep it where the disk's death does not
+    /// reach it.
+    pub fn secret(mut self, secret: Secret) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
+    /// The budget of all caches together, in bytes. Default: 64 MiB; at least 1 MiB.
+    #[cfg(feature = "cache")]
+    pub fn cache_memory(mut self, bytes: u64) -> Self {
+        self.settings.cache.memory = Size::from_bytes(bytes);
+        self
+    }
+
+    /// Adds a tier below the memory of every cache; the first one added is asked first.
+    #[cfg(feature = "cache")]
+    pub fn cache_tier(mut self, tier: impl aeth_core::cache::CacheTier) -> Self {
+        self.tiers.push(Arc::new(tier));
+        self
+    }
+
+    /// Whether files are encrypted at rest. Default: as soon as there is a secret.
+    #[cfg(feature = "files")]
+    pub fn encryption(mut self, encryption: Encryption) -> Self {
+        self.settings.files.encryption = encryption;
+        self
+    }
+
+    /// What an acknowledged write of a file survives. Default: a loss of power.
+    #[cfg(feature = "files")]
+    pub fn durability(mut self, durability: crate::settings::Durability) -> Self {
+        self.settings.files.durability = durability;
+        self
+    }
+
+    /// Keeps files in this store instead of the data directory. Encryption lies over it all the same.
+    #[cfg(feature = "files")]
+    pub fn file_store(mut self, store: impl aeth_core::blob::BlobStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Whether there is a database. Default: yes.
+    #[cfg(feature = "sqlite")]
+    pub fn database(mut self, enabled: bool) -> Self {
+        self.settings.database.enabled = enabled;
+        self
+    }
+
+    /// Adds a directory that holds a full replica of the backup repository. Give at least one on another disk.
+    #[cfg(feature = "backup")]
+    pub fn backup_to(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.settings.backup.locations.push(directory.into());
+        self
+    }
+
+    /// Puts a directory of the host into every restore point, in full fidelity.
+    #[cfg(feature = "backup")]
+    pub fn backup_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.settings.backup.directories.push(directory.into());
+        self
+    }
+
+    /// Puts a directory into every restore point, with exclusions of its own.
+    #[cfg(feature = "backup")]
+    pub fn backup_source(mut self, source: aeth_backup::PathSource) -> Self {
+        self.directories.push(source);
+        self
+    }
+
+    /// The password of the backup repository. Default: the secret.
+    #[cfg(feature = "backup")]
+    pub fn backup_password(mut self, password: Secret) -> Self {
+        self.backup_password = Some(password);
+        self
+    }
+
+    /// How old the last successful backup may be before health is degraded. Default: 26 hours.
+    #[cfg(feature = "backup")]
+    pub fn backup_max_age(mut self, age: Duration) -> Self {
+        self.settings.health.backup_max_age = Span::new(age);
+        self
+    }
+
+    /// The clock that every part uses. Default: the machine's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Checks the whole configuration and opens the storage.
+    ///
+    /// # Errors
+    /// `Invalid`, listing every mistake of the configuration, before anything is opened; `Busy` when another
+    /// process has the data directory (it is named); `Denied` for a wrong secret; `Precondition` when a restore
+    /// into this directory did not finish; those of the file system.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    pub async fn open(self) -> Result<Storage> {
+        let configuration = Configuration::check(self)?;
+        super::build::open(configuration).await
+    }
+}
