@@ -13,6 +13,8 @@ pub(crate) struct Outcome {
     pub(crate) failed: u64,
     /// Names of failed tests, and what else a reader must know.
     pub(crate) notes: Vec<String>,
+    /// Tests print what they like; only before them an `error` is the compiler's.
+    testing: bool,
 }
 
 impl Outcome {
@@ -100,7 +102,13 @@ impl Outcome {
             && let Some((name, _)) = rest.split_once(" ... FAILED")
         {
             self.notes.push(format!("test {name}"));
-        } else if line.starts_with("error") && !line.contains("test failed") && self.notes.len() < 20 {
+        } else if line.starts_with("running ") {
+            self.testing = true;
+        } else if !self.testing
+            && line.starts_with("error")
+            && !line.contains("test failed")
+            && self.notes.len() < 20
+        {
             self.notes.push(line);
         }
     }
@@ -129,7 +137,9 @@ mod tests {
     fn counts_what_libtest_prints() {
         let mut outcome = Outcome::default();
         for line in [
+            "error[E0000]: the compiler's",
             "\u{1b}[1mrunning 3 tests\u{1b}[0m",
+            "error: a test's own words",
             "test a::b ... ok",
             "test a::c ... \u{1b}[31mFAILED\u{1b}[0m",
             "test result: FAILED. 12 passed; 1 failed; 0 ignored; 0 measured; 5 filtered out; finished in 0.1s",
@@ -138,7 +148,7 @@ mod tests {
             outcome.count(line);
         }
         assert_eq!((outcome.passed, outcome.failed), (42, 1));
-        assert_eq!(outcome.notes, ["test a::c"]);
+        assert_eq!(outcome.notes, ["error[E0000]: the compiler's", "test a::c"]);
     }
 
     #[test]

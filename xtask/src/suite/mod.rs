@@ -37,7 +37,7 @@ struct Context {
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "format", long: false, run: |_| cargo(&["fmt", "--all", "--check"], 5) },
+    Step { name: "format", long: false, run: |_| cargo(&["fmt", "--all", "--", "--check", "-l"], 5) },
     Step { name: "lint", long: false, run: lint },
     Step { name: "test", long: false, run: test },
     Step { name: "doc", long: true, run: doc },
