@@ -61,5 +61,6 @@ async fn a_read_only_disk_is_denied() {
     let error = SqliteDatabase::open(SqliteOptions::new(&path)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
     let error = SqliteDatabase::open(SqliteOptions::new(disk.path().join("new.db"))).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Denied | ErrorKind::NotFound), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(error.remedy().unwrap().contains("writable"));
 }

@@ -53,11 +53,16 @@ async fn point_selects() {
         pool_us.push(started.elapsed());
     }
     let (bare, held, loan, pooled) = (p50(bare_us), p50(held_us), p50(loan_us), p50(pool_us));
-    println!("point select, p50 in µs: bare connection {bare:.1}, held loan {held:.1} ({:.2} x), loan for each {loan:.1} \
-              ({:.2} x), sqlx pool {pooled:.1} ({:.2} x)", held / bare, loan / bare, pooled / bare);
+    println!(
+        "point select, p50 in µs: bare connection {bare:.1}, held loan {held:.1} ({:.2} x), loan for each {loan:.1} \
+              ({:.2} x), sqlx pool {pooled:.1} ({:.2} x)",
+        held / bare,
+        loan / bare,
+        pooled / bare
+    );
 
     let until = Duration::from_secs(1);
-    let ours = concurrent(16, until, |key| {
+    let ours = concurrent(16, until, move |key| {
         let db = db.clone();
         async move {
             let mut reader = db.read().await.unwrap();
@@ -65,7 +70,7 @@ async fn point_selects() {
         }
     })
     .await;
-    let theirs = concurrent(16, until, |key| {
+    let theirs = concurrent(16, until, move |key| {
         let pool = pool.clone();
         async move {
             let _: String = sqlx::query_scalar(QUERY).bind(key).fetch_one(&pool).await.unwrap();

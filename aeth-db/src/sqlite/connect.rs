@@ -4,6 +4,7 @@ use super::control::{Control, STEPS};
 use super::options::{SqliteOptions, Synchronous};
 use crate::error::from_sqlx;
 use aeth_core::{Error, ErrorKind, Result};
+use rustix::fs::{Access, access};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use std::path::Path;
@@ -58,15 +59,22 @@ pub(super) async fn connect(
     Ok((connection, control))
 }
 
-/// Finds out what SQLite would only call "unable to open".
-pub(super) async fn preflight(path: &Path, create: bool) -> Result<()> {
+/// Finds out what SQLite would only call "unable to open". Blocking.
+///
+/// Nothing is opened here: closing a file drops the locks that this process has on it (fcntl(2)), those of other
+/// handles included.
+pub(super) fn preflight(path: &Path, create: bool) -> Result<()> {
     let failed =
         |error: Error| error.with_operation("open").with_component("database").with_key(path.display());
-    match tokio::fs::metadata(path).await {
+    let may = |path: &Path| {
+        access(path, Access::WRITE_OK | Access::READ_OK)
+            .map_err(|errno| failed(std::io::Error::from(errno).into()))
+    };
+    match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {
             return Err(failed(Error::invalid("is a directory").with_remedy("name a file in it")));
         }
-        Ok(_) => return Ok(()),
+        Ok(_) => return may(path),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error.into())),
     }
@@ -80,8 +88,8 @@ pub(super) async fn preflight(path: &Path, create: bool) -> Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    match tokio::fs::metadata(parent).await {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
+    match std::fs::metadata(parent) {
+        Ok(metadata) if metadata.is_dir() => may(parent),
         Ok(_) => Err(failed(Error::invalid("what should be its directory is a file"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(failed(
             Error::not_found("its directory does not exist").with_remedy("create the directory first"),

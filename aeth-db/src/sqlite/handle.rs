@@ -7,7 +7,7 @@ use super::shared::{Lane, Shared};
 use super::{connect, observe};
 use crate::error::from_sqlx;
 use crate::observe::{Recorder, SlowQuery, StatementStatistics};
-use aeth_core::{Result, Tasks};
+use aeth_core::{Error, Result, Tasks};
 use std::panic::Location;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,8 +35,11 @@ impl SqliteDatabase {
     /// Cancel-safe; an empty database may have been made.
     pub async fn open(options: SqliteOptions) -> Result<Self> {
         options.check()?;
-        if let Some(path) = &options.path {
-            preflight(path, options.create).await?;
+        let tasks = Tasks::new();
+        if let Some(path) = options.path.clone() {
+            let create = options.create;
+            let looked = tasks.spawn_blocking(move || preflight(&path, create)).await;
+            looked.map_err(|error| Error::other("opening was broken off").with_source(error))??;
         }
         let key = options.path.as_deref().map_or_else(|| ":memory:".into(), Path::to_string_lossy);
         let writer = Lane::new(&options, Role::Writer, 1, "writer")?;
@@ -52,7 +55,7 @@ impl SqliteDatabase {
             recorder: Recorder::new(Arc::clone(&options.clock), options.slow_after),
             writer,
             readers,
-            tasks: Tasks::new(),
+            tasks,
             closing: false.into(),
             size: 0.into(),
             wal_size: 0.into(),
