@@ -40,6 +40,8 @@ mod marks;
 mod memory;
 mod options;
 mod recovery;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod space;
 mod striped;
 mod tiers;

@@ -1,0 +1,371 @@
+//! Look-ups, with and without lease, in as few round trips as there can be: one, and a second one only when
+//! tags or a clear of others came between, or for a lease on a value that is there but may not be read.
+
+use super::error;
+use super::frame::{self, Stamp};
+use super::gather::{Batches, Outcome};
+use super::link::{Link, Request, check, is_outage, number};
+use super::names::Names;
+use super::script::{LEASE, RESTAMP, Run, TAKE};
+use super::state::{self, States};
+use super::stats::Stats;
+use aeth_core::cache::{Entry, LeaseToken};
+use aeth_core::{ClockExt, Error, Key, Namespace, Result};
+use redis::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How often a look-up starts again because the value changed under it.
+const ATTEMPTS: usize = 3;
+
+/// A key to look up; with a time, a lease of that long is wanted.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    pub(super) namespace: Namespace,
+    pub(super) key: Key,
+    pub(super) lease: Option<Duration>,
+}
+
+#[derive(Clone)]
+pub(super) enum Found {
+    Hit(Entry),
+    Stale(Entry, LeaseToken),
+    Miss,
+    Granted(LeaseToken),
+    Held,
+    Unavailable(Error),
+}
+
+/// What look-ups need.
+pub(super) struct Lookups {
+    pub(super) link: Arc<Link>,
+    pub(super) names: Names,
+    pub(super) states: Arc<States>,
+    pub(super) stats: Arc<Stats>,
+}
+
+/// What the server has for one key.
+enum Raw {
+    Value(Vec<u8>),
+    ValueAndLease(Vec<u8>),
+    Lease,
+    Held(Vec<u8>),
+    Nothing,
+}
+
+/// Something that takes another round trip.
+enum More {
+    Take { at: usize, value: Vec<u8>, held: Vec<u8>, token: u128 },
+    Restamp { at: usize, old: u128, new: u128, entry: Option<Entry> },
+}
+
+impl Lookups {
+    /// One answer for each, in order; counted.
+    pub(super) async fn find(&self, wanted: &[Wanted]) -> Vec<Found> {
+        let mut found = match self.attempt(wanted).await {
+            Ok(found) => found,
+            Err(error) => vec![Some(Found::Unavailable(error)); wanted.len()],
+        };
+        for _ in 1..ATTEMPTS {
+            let again: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
+            if again.is_empty() {
+                break;
+            }
+            let subset: Vec<Wanted> = again.iter().map(|at| wanted[*at].clone()).collect();
+            match self.attempt(&subset).await {
+                Ok(answers) => again.into_iter().zip(answers).for_each(|(at, answer)| found[at] = answer),
+                Err(error) => {
+                    again.into_iter().for_each(|at| found[at] = Some(Found::Unavailable(error.clone())));
+                }
+            }
+        }
+        // A value that changes all the time is somebody's work.
+        let found: Vec<Found> = found.into_iter().map(|found| found.unwrap_or(Found::Held)).collect();
+        self.stats.looked_up(&found);
+        found
+    }
+
+    /// One round trip, and those that it makes necessary; `None` where the value changed in between.
+    async fn attempt(&self, wanted: &[Wanted]) -> Result<Vec<Option<Found>>> {
+        self.states.over(self.link.generation());
+        let spaces = spaces(wanted);
+        // A lease needs a stamp from before its load: that of the mirror, which later answers correct.
+        let unknown: Vec<&Namespace> = (wanted.iter())
+            .filter(|wanted| wanted.lease.is_some())
+            .map(|wanted| &wanted.namespace)
+            .filter(|space| self.states.known(space).is_none())
+            .collect();
+        if !unknown.is_empty() {
+            self.states.sync(&self.link, &self.names, &distinct(unknown)).await?;
+        }
+        let tokens: Vec<u128> = (wanted.iter())
+            .map(|wanted| match wanted.lease {
+                Some(_) => frame::token(self.states.known(&wanted.namespace).unwrap_or_default()),
+                None => 0,
+            })
+            .collect();
+        let (requests, plan) = self.requests(wanted, &tokens, &spaces);
+        let mut answers = self.link.send(&requests).await?.into_iter();
+        let mut raws: Vec<Raw> = wanted.iter().map(|_| Raw::Nothing).collect();
+        for part in plan {
+            let answer = check(answers.next().ok_or_else(|| error::unexpected("look up"))?)?;
+            part.take(answer, &mut raws).ok_or_else(|| error::unexpected("look up"))?;
+        }
+        let mut behind = Vec::new();
+        for space in &spaces {
+            let told = state::told(answers.next().ok_or_else(|| error::unexpected("look up"))?)?;
+            if !self.states.observe(space, told) {
+                behind.push(*space);
+            }
+        }
+        if !behind.is_empty() {
+            self.states.sync(&self.link, &self.names, &behind).await?;
+        }
+        self.judge(wanted, raws, &tokens).await
+    }
+
+    fn requests(
+        &self,
+        wanted: &[Wanted],
+        tokens: &[u128],
+        spaces: &[&Namespace],
+    ) -> (Vec<Request>, Vec<Part>) {
+        let (mut requests, mut plan) = (Vec::new(), Vec::new());
+        let limit = self.link.options.batch;
+        let plain: Vec<usize> = (0..wanted.len()).filter(|at| wanted[*at].lease.is_none()).collect();
+        for part in plain.chunks(limit) {
+            let mut command = redis::cmd(if part.len() == 1 { "GET" } else { "MGET" });
+            for at in part {
+                command.arg(self.names.value(&wanted[*at].namespace, &wanted[*at].key));
+            }
+            requests.push(command.into());
+            plan.push(Part { of: part.to_vec(), leases: false });
+        }
+        let leased: Vec<usize> = (0..wanted.len()).filter(|at| wanted[*at].lease.is_some()).collect();
+        // In a cluster the keys of one script share a slot.
+        let limit = if self.link.dialer.is_cluster() { 1 } else { limit };
+        let now = self.link.clock.unix_millis();
+        for part in leased.chunks(limit) {
+            let mut run = Run::new(&LEASE).number(now >> 32).number(now & 0xffff_ffff);
+            for at in part {
+                let Wanted { namespace, key, lease } = &wanted[*at];
+                run = run
+                    .key(self.names.value(namespace, key))
+                    .key(self.names.lease(namespace, key))
+                    .bytes(tokens[*at].to_be_bytes().to_vec())
+                    .number(millis(lease.unwrap_or_default()));
+            }
+            requests.push(run.into());
+            plan.push(Part { of: part.to_vec(), leases: true });
+        }
+        // Behind the values: what was stored after a clear must not look like what was stored before it.
+        requests.extend(spaces.iter().map(|space| state::ask(&self.names, space)));
+        (requests, plan)
+    }
+
+    async fn judge(&self, wanted: &[Wanted], raws: Vec<Raw>, tokens: &[u128]) -> Result<Vec<Option<Found>>> {
+        let mut found: Vec<Option<Found>> = vec![None; wanted.len()];
+        let mut more = Vec::new();
+        for (at, raw) in raws.into_iter().enumerate() {
+            let (wanted, token) = (&wanted[at], tokens[at]);
+            let now = self.states.known(&wanted.namespace).unwrap_or_default();
+            let leased = |entry: Option<Entry>| match entry {
+                Some(entry) => Found::Stale(entry, LeaseToken::new(token)),
+                None => Found::Granted(LeaseToken::new(token)),
+            };
+            match raw {
+                Raw::Nothing => found[at] = Some(Found::Miss),
+                Raw::Value(value) => match (self.readable(wanted, value.clone()), wanted.lease) {
+                    (Some(entry), _) => found[at] = Some(Found::Hit(entry)),
+                    (None, None) => found[at] = Some(Found::Miss),
+                    (None, Some(_)) => {
+                        let token = frame::restamp(token, now);
+                        more.push(More::Take { at, value, held: Vec::new(), token });
+                    }
+                },
+                Raw::ValueAndLease(value) => {
+                    let entry = self.readable(wanted, value);
+                    match frame::stamp_of(token) == now {
+                        true => found[at] = Some(leased(entry)),
+                        false => more.push(restamp(at, token, now, entry)),
+                    }
+                }
+                Raw::Lease if frame::stamp_of(token) == now => found[at] = Some(leased(None)),
+                Raw::Lease => more.push(restamp(at, token, now, None)),
+                Raw::Held(holder) => match <[u8; 16]>::try_from(holder.as_slice()) {
+                    Ok(bytes) if frame::stamp_of(u128::from_be_bytes(bytes)).life == now.life => {
+                        found[at] = Some(Found::Held);
+                    }
+                    _ => {
+                        let token = frame::restamp(token, now);
+                        more.push(More::Take { at, value: Vec::new(), held: holder, token });
+                    }
+                },
+            }
+        }
+        if !more.is_empty() {
+            self.second(wanted, more, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn second(&self, wanted: &[Wanted], more: Vec<More>, found: &mut [Option<Found>]) -> Result<()> {
+        let requests: Vec<Request> = (more.iter())
+            .map(|more| match more {
+                More::Take { at, value, held, token } => {
+                    let Wanted { namespace, key, lease } = &wanted[*at];
+                    Run::new(&TAKE)
+                        .key(self.names.value(namespace, key))
+                        .key(self.names.lease(namespace, key))
+                        .bytes(value.clone())
+                        .bytes(held.clone())
+                        .bytes(token.to_be_bytes().to_vec())
+                        .number(millis(lease.unwrap_or_default()))
+                        .into()
+                }
+                More::Restamp { at, old, new, .. } => {
+                    let Wanted { namespace, key, .. } = &wanted[*at];
+                    Run::new(&RESTAMP)
+                        .key(self.names.lease(namespace, key))
+                        .bytes(old.to_be_bytes().to_vec())
+                        .bytes(new.to_be_bytes().to_vec())
+                        .into()
+                }
+            })
+            .collect();
+        let answers = self.link.send(&requests).await?;
+        for (more, answer) in more.into_iter().zip(answers) {
+            let answer = number(&check(answer)?).ok_or_else(|| error::unexpected("lease"))?;
+            match more {
+                More::Take { at, token, .. } => {
+                    found[at] = match answer {
+                        3 => Some(Found::Granted(LeaseToken::new(token))),
+                        4 => Some(Found::Held),
+                        _ => None,
+                    };
+                }
+                // A lease that was voided in between is void all the same.
+                More::Restamp { at, new, entry, .. } => {
+                    found[at] = Some(match entry {
+                        Some(entry) => Found::Stale(entry, LeaseToken::new(new)),
+                        None => Found::Granted(LeaseToken::new(new)),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry in these bytes, if it may be read.
+    fn readable(&self, wanted: &Wanted, value: Vec<u8>) -> Option<Entry> {
+        let Some((stamp, entry)) = frame::decode(value) else {
+            self.stats.damaged.increment();
+            return None;
+        };
+        if !entry.is_usable(self.link.clock.unix_millis()) {
+            self.stats.expirations.increment();
+            return None;
+        }
+        self.states.readable(&wanted.namespace, stamp, &entry.tags).then_some(entry)
+    }
+}
+
+fn restamp(at: usize, token: u128, now: Stamp, entry: Option<Entry>) -> More {
+    More::Restamp { at, old: token, new: frame::restamp(token, now), entry }
+}
+
+/// Which keys one answer is about.
+struct Part {
+    of: Vec<usize>,
+    leases: bool,
+}
+
+impl Part {
+    fn take(self, answer: Value, raws: &mut [Raw]) -> Option<()> {
+        let answers = match answer {
+            Value::Array(answers) => answers,
+            single if self.of.len() == 1 && !self.leases => vec![single],
+            _ => return None,
+        };
+        if answers.len() != self.of.len() {
+            return None;
+        }
+        for (at, answer) in self.of.into_iter().zip(answers) {
+            raws[at] = match (answer, self.leases) {
+                (Value::BulkString(value), false) => Raw::Value(value),
+                (Value::Nil, false) => Raw::Nothing,
+                // GET of a key that holds another type.
+                (Value::Array(parts), true) => leased(parts)?,
+                _ => return None,
+            };
+        }
+        Some(())
+    }
+}
+
+fn leased(parts: Vec<Value>) -> Option<Raw> {
+    let mut parts = parts.into_iter();
+    match (number(&parts.next()?)?, parts.next()) {
+        (1, Some(Value::BulkString(value))) => Some(Raw::Value(value)),
+        (2, Some(Value::BulkString(value))) => Some(Raw::ValueAndLease(value)),
+        (3, None) => Some(Raw::Lease),
+        (4, Some(Value::BulkString(holder))) => Some(Raw::Held(holder)),
+        _ => None,
+    }
+}
+
+/// A time for PX, which is at least 1.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, 10 * 366 * 86_400_000)
+}
+
+fn spaces(wanted: &[Wanted]) -> Vec<&Namespace> {
+    distinct(wanted.iter().map(|wanted| &wanted.namespace))
+}
+
+/// Batches have few namespaces.
+fn distinct<'a>(namespaces: impl IntoIterator<Item = &'a Namespace>) -> Vec<&'a Namespace> {
+    let mut out: Vec<&Namespace> = Vec::new();
+    for namespace in namespaces {
+        if !out.contains(&namespace) {
+            out.push(namespace);
+        }
+    }
+    out
+}
+
+/// Look-ups of single keys, gathered.
+pub(super) struct Singles(pub(super) Arc<Lookups>);
+
+pub(super) struct Single {
+    pub(super) wanted: Wanted,
+    pub(super) answer: oneshot::Sender<Found>,
+}
+
+impl Batches for Singles {
+    type Item = Single;
+
+    fn limit(&self) -> usize {
+        self.0.link.options.batch
+    }
+
+    async fn run(&self, batch: Vec<Single>) -> Outcome {
+        let (wanted, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|s| (s.wanted, s.answer)).unzip();
+        let mut outcome = Outcome::Answered;
+        for (answer, found) in answers.into_iter().zip(self.0.find(&wanted).await) {
+            if matches!(&found, Found::Unavailable(error) if is_outage(error)) {
+                outcome = Outcome::Down;
+            }
+            // Whoever asked may have gone.
+            drop(answer.send(found));
+        }
+        outcome
+    }
+
+    fn refuse(&self, item: Single) {
+        self.0.stats.unavailable.increment();
+        let error = Error::unavailable("the server does not answer").with_component(error::COMPONENT);
+        drop(item.answer.send(Found::Unavailable(error)));
+    }
+}

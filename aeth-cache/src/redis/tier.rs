@@ -1,0 +1,180 @@
+//! The tier.
+
+use super::error::{self, COMPONENT};
+use super::gather::Gather;
+use super::link::Link;
+use super::lookup::{Found, Lookups, Single, Singles, Wanted};
+use super::names::Names;
+use super::state::{self, States};
+use super::stats::Stats;
+use aeth_core::cache::{
+    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome,
+    TierCapabilities, TierCapability, TierStatistics,
+};
+use aeth_core::{Error, Key, Namespace, Result, Tag, async_trait};
+use futures_core::stream::BoxStream;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Batches of single look-ups that may be on their way at a time: one that the server works at, one that goes
+/// out or comes in meanwhile.
+const FLIGHTS: usize = 2;
+
+/// Redis as a cache tier: shared by all processes, with leases and tags; made by [`Redis::tier`].
+///
+/// - A look-up is one round trip, `MGET` or (with leases) one script for the whole batch. Look-ups of single
+///   keys that are made at the same time leave together, unless
+///   [`coalesce`](super::RedisOptions::coalesce) says otherwise.
+/// - An entry is kept until its `usable_until` by the server's own expiry, at most
+///   [`keep`](super::RedisOptions::keep).
+/// - Bytes under our keys that are foreign or damaged are a miss, and counted.
+/// - Nothing is stored by a loader that began before a put, remove, invalidation or clear that has returned,
+///   on whichever node; see [`redis`](super) for how.
+///
+/// Errors: `Unavailable` and `Timeout` when the server does not answer, with what it said where it said
+/// something; `Full` when it has reached its `maxmemory` and evicts nothing; `Denied` when user or password are
+/// wrong or may not do this; `Closed` after [`close`](aeth_core::Lifecycle::close).
+///
+/// [`Redis::tier`]: super::Redis::tier
+#[derive(Clone)]
+pub struct RedisTier {
+    lookups: Arc<Lookups>,
+    singles: Option<Arc<Gather<Singles>>>,
+}
+
+impl RedisTier {
+    pub(super) fn new(link: Arc<Link>, names: Names) -> Self {
+        let (tasks, coalesce) = (link.tasks.clone(), link.options.coalesce);
+        let (states, stats) = (Arc::new(States::default()), Arc::new(Stats::default()));
+        let lookups = Arc::new(Lookups { link, names, states, stats });
+        let singles = coalesce.then(|| Arc::new(Gather::new(Singles(Arc::clone(&lookups)), FLIGHTS, tasks)));
+        Self { lookups, singles }
+    }
+
+    async fn find(&self, namespace: &Namespace, keys: &[Key], lease: Option<Duration>) -> Vec<Found> {
+        let wanted = |key: &Key| Wanted { namespace: namespace.clone(), key: key.clone(), lease };
+        match (keys, &self.singles) {
+            ([], _) => Vec::new(),
+            ([key], Some(singles)) => {
+                let (answer, answered) = oneshot::channel();
+                singles.add(Single { wanted: wanted(key), answer });
+                vec![answered.await.unwrap_or_else(|_| Found::Unavailable(error::closed()))]
+            }
+            _ => {
+                let wanted: Vec<Wanted> = keys.iter().map(wanted).collect();
+                self.lookups.find(&wanted).await
+            }
+        }
+    }
+}
+
+impl fmt::Debug for RedisTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisTier").field("link", &self.lookups.link).finish_non_exhaustive()
+    }
+}
+
+fn within(operation: &'static str, namespace: &Namespace) -> impl Fn(Error) -> Error {
+    move |error| error.with_operation(operation).with_key(namespace)
+}
+
+#[async_trait]
+impl CacheTier for RedisTier {
+    fn name(&self) -> Cow<'_, str> {
+        COMPONENT.into()
+    }
+
+    fn capabilities(&self) -> TierCapabilities {
+        use TierCapability::{Lease, Persistent, Shared, Tags};
+        [Lease, Tags, Persistent, Shared].into_iter().collect()
+    }
+
+    fn get_now(&self, _namespace: &Namespace, _key: &[u8]) -> Option<Lookup> {
+        None
+    }
+
+    async fn get_many(&self, namespace: &Namespace, keys: &[Key]) -> Vec<Lookup> {
+        let found = self.find(namespace, keys, None).await;
+        let lookup = |found| match found {
+            Found::Hit(entry) | Found::Stale(entry, _) => Lookup::Hit(entry),
+            Found::Miss | Found::Granted(_) | Found::Held => Lookup::Miss,
+            Found::Unavailable(error) => Lookup::Unavailable(within("get_many", namespace)(error)),
+        };
+        found.into_iter().map(lookup).collect()
+    }
+
+    async fn put_many(&self, namespace: &Namespace, entries: Vec<(Key, Entry)>) -> Result<Vec<PutOutcome>> {
+        self.lookups.put(namespace, &entries).await.map_err(within("put_many", namespace))
+    }
+
+    async fn remove_many(&self, namespace: &Namespace, keys: &[Key]) -> Result<()> {
+        self.lookups.remove(namespace, keys).await.map_err(within("remove_many", namespace))
+    }
+
+    async fn invalidate_tags(&self, namespace: &Namespace, tags: &[Tag]) -> Result<()> {
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let Lookups { link, names, states, .. } = &*self.lookups;
+        let told = state::invalidate(link, names, namespace, tags).await;
+        match told.map_err(within("invalidate_tags", namespace))? {
+            Some(told) => states.invalidated(namespace, told, tags),
+            None => states.forget(namespace),
+        }
+        Ok(())
+    }
+
+    async fn clear(&self, namespace: &Namespace) -> Result<()> {
+        let Lookups { link, names, states, .. } = &*self.lookups;
+        let mut command = redis::cmd("UNLINK");
+        command.arg(names.state(namespace));
+        link.ask(command).await.map_err(within("clear", namespace))?;
+        states.forget(namespace);
+        Ok(())
+    }
+
+    async fn get_or_lease_many(
+        &self,
+        namespace: &Namespace,
+        keys: &[Key],
+        ttl: Duration,
+    ) -> Vec<LeaseLookup> {
+        let found = self.find(namespace, keys, Some(ttl)).await;
+        let lookup = |found| match found {
+            Found::Hit(entry) => LeaseLookup::Hit(entry),
+            Found::Stale(entry, token) => LeaseLookup::Stale(entry, token),
+            Found::Granted(token) => LeaseLookup::Granted(token),
+            Found::Miss | Found::Held => LeaseLookup::Held,
+            Found::Unavailable(error) => {
+                LeaseLookup::Unavailable(within("get_or_lease_many", namespace)(error))
+            }
+        };
+        found.into_iter().map(lookup).collect()
+    }
+
+    async fn fill(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        token: LeaseToken,
+        entry: Entry,
+    ) -> Result<FillOutcome> {
+        self.lookups.fill(namespace, key, token, &entry).await.map_err(within("fill", namespace))
+    }
+
+    async fn release(&self, namespace: &Namespace, key: &Key, token: LeaseToken) -> Result<()> {
+        self.lookups.release(namespace, key, token).await.map_err(within("release", namespace))
+    }
+
+    /// Nothing: changes travel on the [backplane](super::RedisBackplane).
+    fn invalidations(&self) -> Option<BoxStream<'static, Invalidation>> {
+        None
+    }
+
+    fn statistics(&self) -> TierStatistics {
+        self.lookups.stats.snapshot()
+    }
+}
