@@ -9,8 +9,17 @@ mod breaker;
 mod guard;
 mod hedge;
 mod instruments;
+mod resume;
 mod settings;
+mod sink;
+mod store;
+mod tier;
+mod upload;
+mod write;
 
 pub use breaker::BreakerState;
 pub use guard::{CallKind, Guard, Repeat};
 pub use settings::{BreakerSettings, HedgeSettings, Policy, Retries};
+pub use sink::PolicySink;
+pub use store::PolicyStore;
+pub use tier::PolicyTier;
