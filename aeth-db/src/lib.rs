@@ -14,6 +14,7 @@
 //! - time limits for statements, slow-query capture with a histogram for each
 //!   [fingerprint](StatementStatistics), errors with kinds and remedies;
 //! - [snapshots](SqliteDatabase::snapshot_to) while it is written to, and integrity checks;
+//! - a [cache level](SqliteCacheTier) in a table, with leases and tags;
 //! - metrics, health, and a close that leaves one file behind.
 //!
 //! ```
@@ -62,8 +63,8 @@ pub use {
     migrate::{MigrationReport, Migrations},
     observe::{SlowQuery, StatementStatistics},
     sqlite::{
-        Integrity, Snapshot, SqliteConn, SqliteDatabase, SqliteOptions, SqliteTransaction, Synchronous,
-        TransactOptions,
+        Integrity, Snapshot, SqliteCacheTier, SqliteConn, SqliteDatabase, SqliteOptions, SqliteTierOptions,
+        SqliteTransaction, Synchronous, TransactOptions,
     },
     sqlx,
 };

@@ -12,6 +12,7 @@ mod observe;
 mod options;
 mod shared;
 mod snapshot;
+mod tier;
 mod transact;
 
 pub use conn::{SqliteConn, SqliteTransaction};
@@ -19,4 +20,5 @@ pub use handle::SqliteDatabase;
 pub use maintain::Integrity;
 pub use options::{SqliteOptions, Synchronous};
 pub use snapshot::Snapshot;
+pub use tier::{SqliteCacheTier, SqliteTierOptions};
 pub use transact::TransactOptions;
