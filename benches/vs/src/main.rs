@@ -7,6 +7,8 @@
     reason = "a measuring program prints, and measures real time"
 )]
 
+mod cache;
+mod files;
 mod measure;
 mod metrics;
 mod row;
@@ -16,10 +18,12 @@ use std::process::ExitCode;
 use row::Row;
 
 /// Measures one area and hands each row over as soon as it has it.
-type Bench = fn(&mut dyn FnMut(Row));
+type Bench = fn(&mut dyn FnMut(Row)) -> Result<(), BoxError>;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be measured. An area gets its line here together with its file.
-const BENCHES: &[(&str, Bench)] = &[("metrics", metrics::run)];
+const BENCHES: &[(&str, Bench)] = &[("cache", cache::run), ("files", files::run), ("metrics", metrics::run)];
 
 /// The areas that the page knows; one without a bench has no rows to print.
 const AREAS: &[&str] = &["cache", "files", "db", "backup", "postgres", "metrics"];
@@ -33,9 +37,17 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     for (area, bench) in BENCHES {
-        if name.as_deref().is_none_or(|name| name == *area) {
-            bench(&mut |row| println!("{}", row.json(area)));
+        if name.as_deref().is_none_or(|name| name == *area)
+            && let Err(error) = bench(&mut |row| println!("{}", row.json(area)))
+        {
+            eprintln!("error: {area}: {error}");
+            return ExitCode::FAILURE;
         }
     }
     ExitCode::SUCCESS
+}
+
+/// A runtime of the caller's own thread: what is measured is the work, not the hand-over between threads.
+fn runtime() -> Result<tokio::runtime::Runtime, BoxError> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }

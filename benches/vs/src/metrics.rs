@@ -6,13 +6,14 @@ use aeth_core::observe::{Counter, Histogram};
 use prometheus_client::metrics::counter::Counter as PeerCounter;
 use prometheus_client::metrics::histogram::{Histogram as PeerHistogram, exponential_buckets};
 
+use crate::BoxError;
 use crate::measure::nanoseconds;
 use crate::row::Row;
 
 /// Threads of the contended rows.
 const THREADS: u64 = 2;
 
-pub(crate) fn run(report: &mut dyn FnMut(Row)) {
+pub(crate) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
     let (ours, peer) = (Counter::new(), PeerCounter::<u64>::default());
     let times = nanoseconds(&mut [&mut |n| (0..n).for_each(|_| black_box(&ours).increment()), &mut |n| {
         for _ in 0..n {
@@ -35,6 +36,7 @@ pub(crate) fn run(report: &mut dyn FnMut(Row)) {
     let peers = ("prometheus-client", millions(times[1]));
     report(Row::against("histogram, two threads on one", "M/s", millions(times[0]), peers).at_least(1.0));
     report(Row::absolute("error of a quantile", "%", worst_error(&Histogram::new())).at_most(12.5));
+    Ok(())
 }
 
 /// How far the median of single values is from them, at worst, in percent.

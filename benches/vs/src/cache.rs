@@ -1,0 +1,77 @@
+//! A hit of the first level: 100,000 keys, Zipf-distributed look-ups, everything fits.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aeth_cache::{Cache, CacheOptions, Caches, L1Engine};
+use bytes::Bytes;
+
+use crate::measure::nanoseconds;
+use crate::row::Row;
+use crate::{BoxError, runtime};
+
+const KEYS: usize = 100_000;
+const LOOKUPS: usize = 1 << 20;
+
+pub(crate) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
+    let keys: Vec<Arc<str>> = (0..KEYS).map(|n| format!("user:{n:08}").into()).collect();
+    let order = zipf();
+    let raw = moka::sync::Cache::builder()
+        .max_capacity(2 * KEYS as u64)
+        .build_with_hasher(foldhash::fast::RandomState::default());
+    keys.iter().for_each(|key| raw.insert(Arc::clone(key), value()));
+    raw.run_pending_tasks();
+    let (_quick, quick) = filled(L1Engine::Quick, &keys)?;
+    let (_moka, moka) = filled(L1Engine::Moka, &keys)?;
+
+    let times = nanoseconds(&mut [
+        &mut |n| look(&keys, &order, n, |key| black_box(raw.get(key)).is_some()),
+        &mut |n| look(&keys, &order, n, |key| black_box(quick.peek(key)).is_some()),
+        &mut |n| look(&keys, &order, n, |key| black_box(moka.peek(key)).is_some()),
+    ]);
+    let peer = ("moka::sync", times[0]);
+    report(Row::against("L1 hit, default engine", "ns", times[1], peer).at_most(0.5));
+    report(Row::against("L1 hit, moka engine", "ns", times[2], peer).at_most(1.25));
+    Ok(())
+}
+
+/// Looks `n` keys up; everything fits, so every look-up hits.
+fn look(keys: &[Arc<str>], order: &[usize], n: u64, hit: impl Fn(&str) -> bool) {
+    let mut misses = 0_u64;
+    for (_, at) in (0..n).zip(order.iter().cycle()) {
+        misses += u64::from(!hit(&keys[*at]));
+    }
+    assert_eq!(misses, 0, "a look-up missed");
+}
+
+fn value() -> Bytes {
+    Bytes::from(vec![7; 100])
+}
+
+fn filled(engine: L1Engine, keys: &[Arc<str>]) -> Result<(Caches, Cache<Bytes>), BoxError> {
+    let caches = Caches::builder().memory(256 << 20).engine(engine).build()?;
+    let cache = caches.open("bench", CacheOptions::raw().fresh_for(Duration::from_secs(3600)))?;
+    runtime()?.block_on(async {
+        for key in keys {
+            cache.put(&**key, value()).await?;
+        }
+        Ok::<_, BoxError>(())
+    })?;
+    Ok((caches, cache))
+}
+
+/// Zipf-distributed indices over a shuffled key space, by inversion of the cumulative weights.
+fn zipf() -> Vec<usize> {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut ranks: Vec<usize> = (0..KEYS).collect();
+    rng.shuffle(&mut ranks);
+    let mut sum = 0.0;
+    let mut cumulative = Vec::with_capacity(KEYS);
+    for rank in 1..=KEYS {
+        sum += (rank as f64).powf(-0.99);
+        cumulative.push(sum);
+    }
+    let draw = |at: f64| ranks[cumulative.partition_point(|weight| *weight < at).min(KEYS - 1)];
+    (0..LOOKUPS).map(|_| draw(rng.f64() * sum)).collect()
+}
