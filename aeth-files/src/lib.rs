@@ -1,15 +1,68 @@
 //! Blob stores and layers whose promises are proven.
+//!
+//! [`Files`] is what hosts use: a handle over a composed store. A store keeps blobs; a layer wraps a store and is
+//! one itself.
+//!
+//! | store | keeps blobs in |
+//! |---|---|
+//! | [`LocalDir`] | a directory: atomic, durable, compare-and-swap across processes |
+//! | [`MemoryStore`] | memory |
+//!
+//! | layer | what it does |
+//! |---|---|
+//! | [`Encrypted`] | seals blobs as Tink streaming AEAD ciphertexts, with ranged reads |
+//! | [`Metered`] | counts operations, errors, bytes and time |
+//! | [`Prefixed`] | shows a part of a store as a whole one |
+//! | [`ReadOnly`] | lets nothing be written |
+//!
+//! Each of them passes the laws of `aeth_core::conformance` for every capability that it claims, alone and
+//! composed. [`FileLock`] elects a leader among the processes of a machine.
+//!
+//! ```
+//! use aeth_core::seal::{Keyset, SegmentSize};
+//! use aeth_files::{Encrypted, Files, LocalDir};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! # let dir = testkit::temp_dir();
+//! let store = LocalDir::open(dir.path()).await?;
+//! let files = Files::new(Encrypted::new(store, Keyset::generate(SegmentSize::default())?));
+//! files.put("notes/1.txt", "remember the milk").await?;
+//! assert_eq!(files.get("notes/1.txt").await?, "remember the milk");
+//! # Ok::<(), aeth_core::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Features
+//! | feature | adds |
+//! |---|---|
+//! | `integration` | tests that need root (a full disk) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "object-store-0-14")]
+mod adapt;
 mod blocking;
 mod checksum;
 mod encrypted;
+mod file_lock;
+mod files;
 mod local;
 mod memory;
+mod metered;
 mod page;
+mod prefixed;
 mod random;
+mod read_only;
 mod upload;
 
+#[cfg(feature = "object-store-0-14")]
+pub use adapt::{AsObjectStore, Engine, ObjectStoreAdapter, ObjectStoreAdapterOptions};
 pub use encrypted::Encrypted;
+pub use file_lock::FileLock;
+pub use files::{Files, FilesBuilder, IntoPath, OnProgress, Probe, Progress, Survey};
 pub use local::{Durability, Layout, LocalDir, LocalDirOptions};
 pub use memory::MemoryStore;
+pub use metered::Metered;
+pub use prefixed::Prefixed;
+#[cfg(feature = "object-store-0-14")]
+pub use object_store;
+pub use read_only::ReadOnly;

@@ -1,0 +1,149 @@
+//! Many blobs at once.
+
+use super::{Files, IntoPath};
+use aeth_core::blob::{BlobMeta, BlobStore, BlobStoreExt, ListOptions, Page};
+use aeth_core::{BlobPath, Error, Result};
+use bytes::Bytes;
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a survey found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Survey {
+    /// How many blobs there are.
+    pub objects: u64,
+    /// Their length in bytes.
+    pub bytes: u64,
+}
+
+impl Files {
+    /// All blobs whose path starts with `prefix` (compared byte by byte: end it with `/` to mean a directory),
+    /// in ascending order, page by page as the stream is read. It ends after its first error.
+    #[must_use]
+    pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<BlobMeta>> {
+        let store = Arc::clone(self.store());
+        let first = ListOptions::prefix(prefix);
+        stream::try_unfold((Some(first), VecDeque::new()), move |(mut next, mut ready)| {
+            let store = Arc::clone(&store);
+            async move {
+                loop {
+                    if let Some(meta) = ready.pop_front() {
+                        return Ok(Some((meta, (next, ready))));
+                    }
+                    let Some(options) = next.take() else { return Ok(None) };
+                    let page = store.list_page(options.clone()).await?;
+                    ready.extend(page.blobs);
+                    next = page.next.map(|token| options.with_token(token));
+                }
+            }
+        })
+        .boxed()
+    }
+
+    /// One page of a listing, as a directory would show it: the blobs directly below `prefix` and the prefixes of
+    /// those further down.
+    ///
+    /// # Errors
+    /// Those of [`BlobStore::list_page`].
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    pub async fn list_page(&self, options: ListOptions) -> Result<Page> {
+        self.store().list_page(options).await
+    }
+
+    /// Calls `visit` for all blobs under a prefix, for up to `concurrency` at the same time, until one fails.
+    ///
+    /// # Errors
+    /// The first one, of the listing or of a visit.
+    ///
+    /// # Cancel safety
+    /// Visits that were begun are dropped.
+    pub async fn for_each<F, Fut>(&self, prefix: &str, concurrency: usize, visit: F) -> Result<()>
+    where
+        F: Fn(BlobMeta) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<()>> + Send,
+    {
+        let visit = &visit;
+        self.list(prefix)
+            .try_for_each_concurrent(Some(concurrency.max(1)), move |meta| async move { visit(meta).await })
+            .await
+    }
+
+    /// Reads blobs into memory, up to `concurrency` at the same time: one result for each path, in order.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    pub async fn get_many<P: IntoPath>(
+        &self,
+        paths: impl IntoIterator<Item = P, IntoIter: Send> + Send,
+        concurrency: usize,
+    ) -> Vec<Result<Bytes>> {
+        stream::iter(paths)
+            .map(|path| {
+                let path = path.into_path();
+                async move { self.store().get_bytes(&path?).await }
+            })
+            .buffered(concurrency.max(1))
+            .collect()
+            .await
+    }
+
+    /// Deletes all blobs under a prefix and says how many there were. Those that are written meanwhile may stay.
+    ///
+    /// # Errors
+    /// The first one; some blobs may be gone then.
+    ///
+    /// # Cancel safety
+    /// Any subset of the blobs may be gone; repeating the call completes it.
+    pub async fn delete_prefix(&self, prefix: &str) -> Result<u64> {
+        let mut deleted = 0;
+        let mut batches = self.list(prefix).try_chunks(1_000);
+        while let Some(batch) = batches.next().await {
+            let paths: Vec<BlobPath> =
+                batch.map_err(|error| error.1)?.into_iter().map(|meta| meta.path).collect();
+            for result in self.store().delete_many(&paths).await? {
+                result?;
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Counts all blobs, which costs a listing of the store. The metrics show what the last survey found.
+    ///
+    /// # Errors
+    /// Those of [`BlobStore::list_page`].
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    pub async fn survey(&self) -> Result<Survey> {
+        let mut survey = Survey::default();
+        let mut blobs = self.list("");
+        while let Some(meta) = blobs.try_next().await? {
+            survey.objects += 1;
+            survey.bytes += meta.size;
+        }
+        self.0.metered.instruments().surveyed(survey.objects, survey.bytes);
+        Ok(survey)
+    }
+
+    pub(super) fn survey_in_background(&self, interval: Duration) {
+        // The task holds what it needs, not the tasks that hold it.
+        let files = Arc::downgrade(&self.0);
+        let clock = Arc::clone(&self.0.clock);
+        drop(self.0.tasks.spawn_until_closed(async move {
+            while let Some(inner) = files.upgrade() {
+                let surveyed: Result<Survey, Error> = Self(inner).survey().await;
+                if let Err(error) = surveyed {
+                    tracing::debug!(%error, "the blobs could not be counted");
+                }
+                clock.sleep(interval).await;
+            }
+        }));
+    }
+}
