@@ -35,27 +35,36 @@ async fn point_selects() {
     let rounds = if cfg!(debug_assertions) { 2_000 } else { 20_000 };
     let (mut bare_us, mut loan_us, mut held_us, mut pool_us) = (vec![], vec![], vec![], vec![]);
     let mut held = db.read().await.unwrap();
-    for n in 0..rounds {
-        let key = i64::from(n % 10_000) + 1;
-        let started = Instant::now();
-        let _: String = sqlx::query_scalar(QUERY).bind(key).fetch_one(&mut bare).await.unwrap();
-        bare_us.push(started.elapsed());
-        let started = Instant::now();
-        let _: String = sqlx::query_scalar(QUERY).bind(key).fetch_one(&mut held).await.unwrap();
-        held_us.push(started.elapsed());
-        let started = Instant::now();
-        let mut reader = db.read().await.unwrap();
-        let _: String = sqlx::query_scalar(QUERY).bind(key).fetch_one(&mut reader).await.unwrap();
-        drop(reader);
-        loan_us.push(started.elapsed());
-        let started = Instant::now();
-        let _: String = sqlx::query_scalar(QUERY).bind(key).fetch_one(&pool).await.unwrap();
-        pool_us.push(started.elapsed());
+    // In turns of a hundred, so that none lives off another's warmth.
+    for turn in 0..rounds / 100 {
+        let keys = || (0..100).map(move |n| i64::from((turn * 100 + n) * 7919 % 10_000) + 1);
+        for key in keys() {
+            let started = Instant::now();
+            drop(sqlx::query_scalar::<_, String>(QUERY).bind(key).fetch_one(&mut bare).await.unwrap());
+            bare_us.push(started.elapsed());
+        }
+        for key in keys() {
+            let started = Instant::now();
+            drop(sqlx::query_scalar::<_, String>(QUERY).bind(key).fetch_one(&mut held).await.unwrap());
+            held_us.push(started.elapsed());
+        }
+        for key in keys() {
+            let started = Instant::now();
+            let mut reader = db.read().await.unwrap();
+            drop(sqlx::query_scalar::<_, String>(QUERY).bind(key).fetch_one(&mut reader).await.unwrap());
+            drop(reader);
+            loan_us.push(started.elapsed());
+        }
+        for key in keys() {
+            let started = Instant::now();
+            drop(sqlx::query_scalar::<_, String>(QUERY).bind(key).fetch_one(&pool).await.unwrap());
+            pool_us.push(started.elapsed());
+        }
     }
     let (bare, held, loan, pooled) = (p50(bare_us), p50(held_us), p50(loan_us), p50(pool_us));
     println!(
-        "point select, p50 in µs: bare connection {bare:.1}, held loan {held:.1} ({:.2} x), loan for each {loan:.1} \
-              ({:.2} x), sqlx pool {pooled:.1} ({:.2} x)",
+        "point select, p50 in µs: bare connection {bare:.1}, held loan {held:.1} ({:.2} x), \
+         a loan for each {loan:.1} ({:.2} x), sqlx pool {pooled:.1} ({:.2} x)",
         held / bare,
         loan / bare,
         pooled / bare
@@ -66,14 +75,14 @@ async fn point_selects() {
         let db = db.clone();
         async move {
             let mut reader = db.read().await.unwrap();
-            let _: String = sqlx::query_scalar(QUERY).bind(key).fetch_one(&mut reader).await.unwrap();
+            drop(sqlx::query_scalar::<_, String>(QUERY).bind(key).fetch_one(&mut reader).await.unwrap());
         }
     })
     .await;
     let theirs = concurrent(16, until, move |key| {
         let pool = pool.clone();
         async move {
-            let _: String = sqlx::query_scalar(QUERY).bind(key).fetch_one(&pool).await.unwrap();
+            drop(sqlx::query_scalar::<_, String>(QUERY).bind(key).fetch_one(&pool).await.unwrap());
         }
     })
     .await;

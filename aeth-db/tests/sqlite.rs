@@ -161,6 +161,8 @@ async fn who_waits_in_vain_is_told_who_has_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropped_futures_never_leave_a_connection_dirty() {
+    // For campaigns: the number of drops of each of the eight tasks.
+    let rounds = std::env::var("AETH_DROPS").map_or(400, |rounds| rounds.parse::<u32>().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let options = SqliteOptions::new(dir.path().join("app.db"))
         .readers(2)
@@ -178,7 +180,7 @@ async fn dropped_futures_never_leave_a_connection_dirty() {
         let db = db.clone();
         tasks.spawn(async move {
             let mut random = fastrand::Rng::with_seed(seed);
-            for _ in 0..400 {
+            for _ in 0..rounds {
                 let limit = Duration::from_micros(random.u64(0..1500));
                 let kind = random.u8(0..4);
                 let work = async {

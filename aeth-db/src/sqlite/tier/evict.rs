@@ -1,7 +1,7 @@
 //! Keeps the budget.
 
 use super::SqliteCacheTier;
-use super::rows::millis;
+use super::rows::{Totals, millis, totals};
 use crate::error::SqlxResultExt;
 use aeth_core::Result;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,24 +11,23 @@ const BATCH: i64 = 256;
 
 impl SqliteCacheTier {
     /// Reads how much there is.
-    pub(super) async fn measure(&self) -> Result<u64> {
+    pub(super) async fn measure(&self) -> Result<Totals> {
         let mut reader = self.inner.db.read().await?;
-        let (entries, bytes): (i64, i64) = sqlx::query_as("SELECT entries, bytes FROM aeth_cache_total")
-            .fetch_one(&mut reader)
-            .await
-            .storage()?;
-        let bytes = u64::try_from(bytes).unwrap_or(0);
-        self.figures().entries.store(u64::try_from(entries).unwrap_or(0), Relaxed);
-        self.figures().bytes.store(bytes, Relaxed);
-        Ok(bytes)
+        let totals = totals(&mut reader).await.storage()?;
+        self.note(totals);
+        Ok(totals)
     }
 
-    /// Brings the level back under its budget after `written` bytes. A failure is no failure of what was
-    /// written: the next one tries again.
-    pub(super) async fn make_room(&self, written: u64) {
-        let figures = self.figures();
-        let about = figures.bytes.fetch_add(written, Relaxed).saturating_add(written);
-        if about <= self.inner.options.capacity {
+    pub(super) fn note(&self, totals: Totals) {
+        self.figures().entries.store(totals.entries, Relaxed);
+        self.figures().bytes.store(totals.bytes, Relaxed);
+    }
+
+    /// Brings the level back under its budget after a store that left so much. A failure is no failure of what
+    /// was written: the next one tries again.
+    pub(super) async fn make_room(&self, after: Totals) {
+        self.note(after);
+        if after.bytes <= self.inner.options.capacity {
             return;
         }
         if let Err(error) = self.evict().await {
@@ -39,9 +38,6 @@ impl SqliteCacheTier {
     async fn evict(&self) -> Result<()> {
         // A little more than needed, so that not every store evicts.
         let goal = self.inner.options.capacity - self.inner.options.capacity / 16;
-        if self.measure().await? <= self.inner.options.capacity {
-            return Ok(());
-        }
         let now = millis(self.now());
         let expired = "DELETE FROM aeth_cache_entry WHERE id IN
             (SELECT id FROM aeth_cache_entry WHERE usable_until <= ? ORDER BY usable_until LIMIT ?)";
@@ -52,7 +48,7 @@ impl SqliteCacheTier {
                 (SELECT id, sum(bytes) OVER (ORDER BY tick, id) - bytes AS before
                  FROM (SELECT id, tick, bytes FROM aeth_cache_entry ORDER BY tick, id LIMIT ?2))
              WHERE before < (SELECT bytes FROM aeth_cache_total) - ?1)";
-        while self.measure().await? > goal {
+        while self.measure().await?.bytes > goal {
             let gone = self.delete(oldest, &[millis(goal), BATCH]).await?;
             self.figures().evictions.add(gone);
             if gone == 0 {

@@ -1,7 +1,7 @@
 //! Leases.
 
 use super::SqliteCacheTier;
-use super::rows::{Row, millis};
+use super::rows::{Row, millis, totals};
 use crate::SqliteTransaction;
 use aeth_core::cache::{Entry, FillOutcome, LeaseLookup, LeaseToken};
 use aeth_core::{Key, Namespace, Result};
@@ -137,15 +137,13 @@ impl SqliteCacheTier {
             Box::pin(async move {
                 let ours = end(tx, &namespace, &row.key, token, Some(now)).await?;
                 let stored = ours && row.bytes() <= most && row.store(tx, &namespace, now).await?;
-                Ok(if stored { FillOutcome::Stored } else { FillOutcome::Voided })
+                Ok(if stored { Some(totals(tx).await?) } else { None })
             })
         });
-        let outcome = filling.await?;
-        if outcome == FillOutcome::Stored {
-            self.figures().puts.increment();
-            self.make_room(row.bytes()).await;
-        }
-        Ok(outcome)
+        let Some(totals) = filling.await? else { return Ok(FillOutcome::Voided) };
+        self.figures().puts.increment();
+        self.make_room(totals).await;
+        Ok(FillOutcome::Stored)
     }
 
     pub(super) async fn end_lease(&self, namespace: &Namespace, key: &Key, token: LeaseToken) -> Result<()> {
@@ -168,13 +166,14 @@ async fn end(
     token: LeaseToken,
     valid_at: Option<u64>,
 ) -> Result<bool, sqlx::Error> {
-    let ended =
-        sqlx::query("DELETE FROM aeth_cache_lease WHERE namespace = ? AND key = ? AND token = ? AND until > ?")
-            .bind(namespace.as_str().to_owned())
-            .bind(key.as_bytes().to_vec())
-            .bind(token.get().to_le_bytes().to_vec())
-            .bind(valid_at.map_or(i64::MIN, millis))
-            .execute(tx)
-            .await?;
+    let ended = sqlx::query(
+        "DELETE FROM aeth_cache_lease WHERE namespace = ? AND key = ? AND token = ? AND until > ?",
+    )
+    .bind(namespace.as_str().to_owned())
+    .bind(key.as_bytes().to_vec())
+    .bind(token.get().to_le_bytes().to_vec())
+    .bind(valid_at.map_or(i64::MIN, millis))
+    .execute(tx)
+    .await?;
     Ok(ended.rows_affected() > 0)
 }

@@ -32,11 +32,7 @@ impl SqliteCacheTier {
     }
 
     /// The usable entries among these keys.
-    pub(super) async fn fetch(
-        &self,
-        namespace: &Namespace,
-        keys: &[Key],
-    ) -> Result<HashMap<Vec<u8>, Entry>> {
+    pub(super) async fn fetch(&self, namespace: &Namespace, keys: &[Key]) -> Result<HashMap<Vec<u8>, Entry>> {
         let mut found = HashMap::with_capacity(keys.len());
         if keys.is_empty() {
             return Ok(found);

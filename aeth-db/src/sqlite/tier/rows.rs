@@ -109,3 +109,21 @@ pub(super) async fn void_all(tx: &mut SqliteTransaction, namespace: &Namespace) 
         .await
         .map(drop)
 }
+
+/// How much there is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Totals {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+}
+
+/// How much there is, for whoever asks.
+pub(super) async fn totals<'c, E>(executor: E) -> Result<Totals, sqlx::Error>
+where
+    E: sqlx::Executor<'c, Database = sqlx::Sqlite>,
+{
+    let (entries, bytes): (i64, i64) =
+        sqlx::query_as("SELECT entries, bytes FROM aeth_cache_total").fetch_one(executor).await?;
+    let unsigned = |count| u64::try_from(count).unwrap_or(0);
+    Ok(Totals { entries: unsigned(entries), bytes: unsigned(bytes) })
+}

@@ -1,7 +1,7 @@
 //! Changes.
 
 use super::SqliteCacheTier;
-use super::rows::{Row, remove, void, void_all};
+use super::rows::{Row, remove, totals, void, void_all};
 use aeth_core::cache::{Entry, PutOutcome};
 use aeth_core::{Key, Namespace, Result, Tag};
 use std::sync::Arc;
@@ -15,7 +15,6 @@ impl SqliteCacheTier {
         let now = self.now();
         let rows: Arc<[Row]> = entries.into_iter().map(|(key, entry)| Row::new(key, entry)).collect();
         let most = self.inner.options.entry_max.min(self.inner.options.capacity);
-        let written: u64 = rows.iter().map(Row::bytes).sum();
         let outcomes = self.inner.db.transact(|tx| {
             let (rows, namespace) = (Arc::clone(&rows), namespace.clone());
             Box::pin(async move {
@@ -32,13 +31,13 @@ impl SqliteCacheTier {
                         PutOutcome::Superseded
                     });
                 }
-                Ok(outcomes)
+                Ok((outcomes, totals(tx).await?))
             })
         });
-        let outcomes = outcomes.await?;
+        let (outcomes, totals) = outcomes.await?;
         let stored = outcomes.iter().filter(|outcome| **outcome == PutOutcome::Stored).count();
         self.figures().puts.add(stored as u64);
-        self.make_room(written).await;
+        self.make_room(totals).await;
         Ok(outcomes)
     }
 
@@ -51,10 +50,10 @@ impl SqliteCacheTier {
                     remove(tx, &namespace, key).await?;
                     void(tx, &namespace, key).await?;
                 }
-                Ok(())
+                Ok(totals(tx).await?)
             })
         });
-        removal.await?;
+        self.note(removal.await?);
         self.figures().removals.add(keys.len() as u64);
         Ok(())
     }
@@ -78,10 +77,11 @@ impl SqliteCacheTier {
                 }
                 // Which tags a loader will bring is not known: none of those under way may fill.
                 void_all(tx, &namespace).await?;
-                Ok(())
+                Ok(totals(tx).await?)
             })
         });
-        removal.await
+        self.note(removal.await?);
+        Ok(())
     }
 
     pub(super) async fn take_all_away(&self, namespace: &Namespace) -> Result<()> {
@@ -93,9 +93,10 @@ impl SqliteCacheTier {
                     .execute(&mut *tx)
                     .await?;
                 void_all(tx, &namespace).await?;
-                Ok(())
+                Ok(totals(tx).await?)
             })
         });
-        removal.await
+        self.note(removal.await?);
+        Ok(())
     }
 }
