@@ -347,13 +347,12 @@ async fn a_dropped_or_cancelled_run_leaves_a_valid_repository_and_the_next_goes_
 }
 
 #[tokio::test]
-async fn an_exclusive_lock_of_a_living_process_keeps_us_out_and_a_dead_ones_is_removed() {
+async fn two_handles_share_the_repository() {
     let dir = tempfile::tempdir().unwrap();
     let (source, sink) = (dir.path().join("s"), dir.path().join("r"));
     sample_tree(&source, 8);
     let repository = init(&[&sink]).await;
     repository.backup(plan(&source)).await.unwrap();
-    // Two handles at once take shared locks, and neither minds the other.
     let other = open(&[&sink]).await;
     let (one, two) = tokio::join!(repository.backup(plan(&source)), other.check(CheckOptions::structure()));
     one.unwrap();

@@ -98,3 +98,36 @@ async fn restic_takes_up_where_we_left() {
     assert!(report.is_complete(), "{report:?}");
     assert_same_tree(&source, &target);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_living_restics_exclusive_lock_keeps_us_out_and_a_dead_ones_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, sink) = (dir.path().join("source"), dir.path().join("repository"));
+    sample_tree(&source, 9);
+    let repository = init(&[&sink]).await;
+    let plan = || Plan::new().source(PathSource::new(&source).unwrap());
+    repository.backup(plan()).await.unwrap();
+    let mut other = std::process::Command::new("restic")
+        .args(["--no-cache", "--quiet", "--repo", sink.to_str().unwrap(), "check", "--read-data"])
+        .env("RESTIC_PASSWORD", PASSWORD)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("install restic: these tests need it as their oracle");
+    let signal = |signal: &str| {
+        let status = std::process::Command::new("kill").args([signal, &other.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    };
+    while files_below(&sink.join("locks")).is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    signal("-STOP");
+    let error = repository.backup(plan()).await.unwrap_err();
+    assert_eq!(error.kind(), aeth_core::ErrorKind::Busy, "{error}");
+    assert!(error.to_string().contains(&other.id().to_string()), "{error}");
+    signal("-KILL");
+    other.wait().unwrap();
+    assert!(!files_below(&sink.join("locks")).is_empty());
+    repository.backup(plan()).await.unwrap();
+    assert!(files_below(&sink.join("locks")).is_empty());
+}

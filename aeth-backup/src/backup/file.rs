@@ -123,7 +123,7 @@ pub(super) fn work(run: &Run) {
         while let Some(job) = run.queue.pop(busy) {
             busy = true;
             match job {
-                Job::Files(batch) => save_batch(batch, run, &mut tools)?,
+                Job::Files(batch) => save_batch(&batch, run, &mut tools)?,
                 Job::Chunk(chunk) => chunk.run(run, &mut tools)?,
             }
         }
@@ -134,14 +134,14 @@ pub(super) fn work(run: &Run) {
     }
 }
 
-fn save_batch(batch: FileBatch, run: &Run, tools: &mut Tools) -> Result<()> {
+fn save_batch(batch: &FileBatch, run: &Run, tools: &mut Tools) -> Result<()> {
     let mut buffer = Vec::new();
     for item in &batch.items {
         if run.is_stopped() {
             return Err(cancelled());
         }
         match open_file(&batch.fd, &item.name) {
-            Ok((file, stat)) => save_file(&batch, item, &file, &stat, &mut buffer, run, tools)?,
+            Ok((file, stat)) => save_file(batch, item, &file, &stat, &mut buffer, run, tools)?,
             Err(error) => {
                 run.skip(&batch.path_of(&item.name), error);
                 batch.dir.finish(item.slot, None, run, tools)?;

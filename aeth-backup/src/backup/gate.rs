@@ -1,9 +1,37 @@
 //! The bound on memory: how many packs may exist at once, open or on their way.
 
 use crate::error::cancelled;
+use crate::format::BlobKind;
 use aeth_core::Result;
 use bytes::BytesMut;
 use parking_lot::{Condvar, Mutex};
+
+/// Packs of data, and packs of trees: a backlog of one must not stop the other.
+#[derive(Debug)]
+pub(super) struct Gates {
+    data: Gate,
+    trees: Gate,
+}
+
+impl Gates {
+    /// As many packs as may be open, and `uploads` more on their way (one, for trees, which are small).
+    pub(super) fn new(open: usize, uploads: usize, capacity: usize) -> Self {
+        Self { data: Gate::new(open + uploads.max(1), capacity), trees: Gate::new(open + 1, capacity) }
+    }
+
+    pub(super) fn of(&self, kind: BlobKind) -> &Gate {
+        match kind {
+            BlobKind::Data => &self.data,
+            BlobKind::Tree => &self.trees,
+        }
+    }
+
+    /// Wakes everybody with an error.
+    pub(super) fn close(&self) {
+        self.data.close();
+        self.trees.close();
+    }
+}
 
 /// Hands out the buffers of packs. A buffer that comes back is used again: touching fresh memory costs as much
 /// as compressing it does.
@@ -23,7 +51,7 @@ struct State {
 
 impl Gate {
     /// At most `packs` buffers at once, each for `capacity` bytes.
-    pub(super) fn new(packs: usize, capacity: usize) -> Self {
+    fn new(packs: usize, capacity: usize) -> Self {
         let state = State { left: packs, spare: Vec::new(), closed: false };
         Self { state: Mutex::new(state), freed: Condvar::new(), capacity }
     }
@@ -53,8 +81,7 @@ impl Gate {
         self.freed.notify_one();
     }
 
-    /// Wakes everybody with an error.
-    pub(super) fn close(&self) {
+    fn close(&self) {
         self.state.lock().closed = true;
         self.freed.notify_all();
     }

@@ -4,7 +4,7 @@
 //! With all chunks of a file in order this tells the file (Percival, *Chunking attacks on file backup services
 //! using content-defined chunking*, 2025); spread over two packs at random it does not. restic does the same.
 
-use super::gate::Gate;
+use super::gate::Gates;
 use crate::Id;
 use crate::crypto::{Key, random};
 use crate::format::{BlobEntry, BlobKind, MAX_BLOBS, PackBuilder};
@@ -49,7 +49,7 @@ impl Packer {
     /// Adds a sealed blob; waits while too many packs are under way.
     pub(super) fn add(
         &self,
-        gate: &Gate,
+        gates: &Gates,
         key: &Key,
         kind: BlobKind,
         id: Id,
@@ -66,7 +66,7 @@ impl Packer {
             let mut slot = slot.lock();
             let pack = match &mut *slot {
                 Some(pack) => pack,
-                None => slot.insert(PackBuilder::new(gate.take()?)),
+                None => slot.insert(PackBuilder::new(gates.of(kind).take()?)),
             };
             pack.add(kind, id, sealed, uncompressed)?;
             if pack.len() >= self.size || pack.blobs().len() >= MAX_BLOBS { slot.take() } else { None }
@@ -76,8 +76,8 @@ impl Packer {
 
     /// Hands over what is open. Two packs that fit into one are joined, so that the last of a small file's
     /// blobs do not lie alone.
-    pub(super) fn flush(&self, gate: &Gate, key: &Key) -> Result<()> {
-        for slots in [&self.data, &self.trees] {
+    pub(super) fn flush(&self, gates: &Gates, key: &Key) -> Result<()> {
+        for (kind, slots) in [(BlobKind::Data, &self.data), (BlobKind::Tree, &self.trees)] {
             let mut last: Option<PackBuilder> = None;
             for slot in slots {
                 let Some(next) = slot.lock().take() else { continue };
@@ -87,7 +87,7 @@ impl Packer {
                             && pack.blobs().len() + next.blobs().len() <= MAX_BLOBS =>
                     {
                         pack.merge(&next)?;
-                        gate.give(None);
+                        gates.of(kind).give(None);
                     }
                     _ => {
                         if let Some(pack) = last.replace(next) {

@@ -1,6 +1,6 @@
 //! A run from end to end.
 
-use super::gate::Gate;
+use super::gate::Gates;
 use super::packer::{OPEN, Packer, SealedPack};
 use super::plan::{Parent, Plan};
 use super::report::BackupReport;
@@ -66,12 +66,11 @@ impl Repository {
 
         let (sender, receiver) = mpsc::unbounded_channel::<SealedPack>();
         let size = shared.options.pack_size;
-        let buffers = 2 * OPEN + (shared.options.upload_budget / size).max(1);
         let run = Arc::new(Run::new(
             Arc::clone(shared),
             index,
             Packer::new(size, sender),
-            Gate::new(buffers, size + SLACK),
+            Gates::new(OPEN, shared.options.upload_budget / size, size + SLACK),
             plan.progress.clone(),
             plan.watch.clone(),
         ));

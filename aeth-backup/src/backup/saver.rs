@@ -1,6 +1,6 @@
 //! From plaintext to a blob in a pack.
 
-use super::gate::Gate;
+use super::gate::Gates;
 use super::packer::Packer;
 use super::queue::Queue;
 use crate::Id;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Most chunks fit into this.
-const SPARE_CAPACITY: usize = 2 << 20;
-const SPARES: usize = 8;
+const SPARE_CAPACITY: usize = 3 << 19;
+const SPARES: usize = 4;
 
 /// Everything that the threads of one run share.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Run {
     pending: Mutex<HashSet<(BlobKind, Id)>>,
     /// Buffers for chunks, to be used again: touching fresh memory is slow.
     spare: Mutex<Vec<Vec<u8>>>,
-    pub(super) gate: Gate,
+    pub(super) gates: Gates,
     pub(super) queue: Queue,
     pub(super) packer: Packer,
     pub(super) names: Names,
@@ -58,7 +58,7 @@ impl Run {
         shared: Arc<Shared>,
         index: Arc<RwLock<Index>>,
         packer: Packer,
-        gate: Gate,
+        gates: Gates,
         progress: Progress,
         watch: Watch,
     ) -> Self {
@@ -67,7 +67,7 @@ impl Run {
             index,
             pending: Mutex::default(),
             spare: Mutex::default(),
-            gate,
+            gates,
             queue: Queue::default(),
             packer,
             names: Names::load(),
@@ -91,7 +91,7 @@ impl Run {
         self.failure.lock().get_or_insert(error);
         self.stopped.store(true, Ordering::Relaxed);
         self.queue.abort();
-        self.gate.close();
+        self.gates.close();
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -147,7 +147,7 @@ impl Run {
         self.shared.key.seal_in_place(sealed, 0)?;
         let length = u32::try_from(data.len()).map_err(|_| Error::invalid("a blob has more than 4 GiB"))?;
         let uncompressed = if compressed { length } else { 0 };
-        self.packer.add(&self.gate, &self.shared.key, kind, id, sealed, uncompressed)?;
+        self.packer.add(&self.gates, &self.shared.key, kind, id, sealed, uncompressed)?;
         let mut counts = self.counts.lock();
         match kind {
             BlobKind::Data => counts.data_blobs += 1,

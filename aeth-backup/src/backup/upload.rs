@@ -88,7 +88,9 @@ async fn put_pack(run: &Arc<Run>, pack: SealedPack) -> Result<IndexPack> {
     run.progress.stored(length);
     run.watch.event(&Event::PackStored { id, bytes: length });
     // A sink that still holds the bytes keeps them; then the next pack gets a new buffer.
-    run.gate.give(bytes.try_into_mut().ok());
+    if let Some(first) = entry.blobs.first() {
+        run.gates.of(first.kind).give(bytes.try_into_mut().ok());
+    }
     Ok(entry)
 }
 

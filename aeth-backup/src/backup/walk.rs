@@ -93,7 +93,7 @@ pub(super) fn walk(
     if let Some(error) = run.failure() {
         return Err(error);
     }
-    run.packer.flush(&run.gate, &run.shared.key)?;
+    run.packer.flush(&run.gates, &run.shared.key)?;
     let id = root.lock().take();
     id.ok_or_else(|| Error::other("a worker thread ended early; the backup was not completed"))
 }

@@ -33,7 +33,7 @@ impl Repository {
     pub async fn check(&self, options: CheckOptions) -> Result<CheckReport> {
         let started = self.shared.clock.monotonic();
         self.shared.revive().await;
-        let lock = LockGuard::acquire(&self.shared, false).await?;
+        let lock = LockGuard::for_reading(&self.shared).await?;
         // What was read before may hide what has been damaged since.
         self.shared.trees.clear();
         let result = self.shared.check(&options).await;

@@ -126,9 +126,9 @@ mod tests {
         let polynomial = Polynomial::random().unwrap();
         assert!(polynomial.is_supported() && polynomial.is_irreducible());
         // One that restic's own tests use.
-        assert!(Polynomial(0x3DA3_358B_4DC1_73).is_irreducible());
-        assert!(!Polynomial(0x3DA3_358B_4DC1_73 ^ 2).is_irreducible());
-        let text = serde_json::to_string(&Polynomial(0x3DA3_358B_4DC1_73)).unwrap();
+        assert!(Polynomial(0x003D_A335_8B4D_C173).is_irreducible());
+        assert!(!Polynomial(0x003D_A335_8B4D_C173 ^ 2).is_irreducible());
+        let text = serde_json::to_string(&Polynomial(0x003D_A335_8B4D_C173)).unwrap();
         assert_eq!(text, "\"3da3358b4dc173\"");
     }
 }

@@ -102,7 +102,7 @@ mod tests {
             seed in any::<u64>(), length in 0_usize..300_000, min in 64_usize..3000, extra in 1_usize..100_000,
             bits in 6_u32..16, read in 1_usize..70_000, period in 0_usize..300,
         ) {
-            let polynomial = Polynomial::new(0x3DA3_358B_4DC1_73);
+            let polynomial = Polynomial::new(0x003D_A335_8B4D_C173);
             let mut state = seed | 1;
             let mut data: Vec<u8> = (0..length)
                 .map(|_| {
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn zeroes_are_cut_at_the_minimum() {
         // The digest of 64 zeroes is zero, so restic cuts a hole every 512 KiB.
-        let chunker = Chunker::new(Polynomial::new(0x3DA3_358B_4DC1_73));
+        let chunker = Chunker::new(Polynomial::new(0x003D_A335_8B4D_C173));
         assert_eq!(chunker.cut(&vec![0; MIN_SIZE + 10], &mut 0), Some(MIN_SIZE));
         assert_eq!(chunker.cut(&vec![0; MIN_SIZE - 1], &mut 0), None);
     }

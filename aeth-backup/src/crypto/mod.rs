@@ -15,11 +15,3 @@ pub(crate) fn random(bytes: &mut [u8]) -> Result<()> {
     getrandom::fill(bytes)
         .map_err(|error| Error::unavailable("the system gives no randomness").with_source(error))
 }
-
-/// A uniformly chosen number below `bound` (the bias of the modulus is below 2^-48 for small bounds).
-pub(crate) fn random_below(bound: usize) -> Result<usize> {
-    let mut bytes = [0; 8];
-    random(&mut bytes)?;
-    let bound = u64::try_from(bound.max(1)).unwrap_or(u64::MAX);
-    Ok(usize::try_from(u64::from_le_bytes(bytes) % bound).unwrap_or(0))
-}

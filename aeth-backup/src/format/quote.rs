@@ -84,7 +84,7 @@ pub(super) fn unquote(text: &str) -> Option<Vec<u8>> {
         }
         let kind = rest.chars().next()?;
         rest = rest.get(kind.len_utf8()..)?;
-        let digits = match kind {
+        match kind {
             'a' => out.push(7),
             'b' => out.push(8),
             'f' => out.push(12),
@@ -105,8 +105,7 @@ pub(super) fn unquote(text: &str) -> Option<Vec<u8>> {
                 out.push(u8::try_from(high * 64 + number(&mut rest, 2, 8)?).ok()?);
             }
             _ => return None,
-        };
-        let () = digits;
+        }
     }
     Some(out)
 }

@@ -49,7 +49,7 @@ pub struct Snapshot {
 }
 
 /// What the run that made a snapshot did, as restic counts it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct SnapshotSummary {
@@ -81,27 +81,6 @@ pub struct SnapshotSummary {
     pub total_files_processed: u64,
     /// Bytes seen.
     pub total_bytes_processed: u64,
-}
-
-impl Default for SnapshotSummary {
-    fn default() -> Self {
-        Self {
-            backup_start: NodeTime::default(),
-            backup_end: NodeTime::default(),
-            files_new: 0,
-            files_changed: 0,
-            files_unmodified: 0,
-            dirs_new: 0,
-            dirs_changed: 0,
-            dirs_unmodified: 0,
-            data_blobs: 0,
-            tree_blobs: 0,
-            data_added: 0,
-            data_added_packed: 0,
-            total_files_processed: 0,
-            total_bytes_processed: 0,
-        }
-    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]

@@ -99,9 +99,4 @@ impl Index {
         let Packed { offset, length, uncompressed, .. } = *packed;
         Some(Location { pack, entry: BlobEntry { kind, id: *id, offset, length, uncompressed } })
     }
-
-    /// Blobs of both kinds.
-    pub(crate) fn len(&self) -> usize {
-        self.data.len() + self.trees.len()
-    }
 }

@@ -33,23 +33,45 @@ pub(crate) struct LockGuard {
 }
 
 impl LockGuard {
-    /// Takes a lock in all live sinks and removes the locks of dead processes there.
+    /// Takes a lock in all live sinks and removes the locks of dead processes there. Fails when fewer than the
+    /// quorum take it.
     pub(crate) async fn acquire(shared: &Arc<Shared>, exclusive: bool) -> Result<Self> {
         shared.conflicts(exclusive, None).await?;
-        let id = shared.write_lock(exclusive).await?;
-        let guard = Self {
+        shared.sinks.check_quorum()?;
+        let id = shared.write_lock(exclusive, true).await?;
+        let guard = Self::new(shared, id);
+        shared.clock.sleep(SETTLE).await;
+        let settled = shared.conflicts(exclusive, Some(id)).await.and_then(|()| shared.sinks.check_quorum());
+        if let Err(error) = settled {
+            guard.release().await;
+            return Err(error);
+        }
+        guard.keep_fresh(exclusive, true);
+        Ok(guard)
+    }
+
+    /// Takes a shared lock for reading where that is possible. One sink of many is enough to restore from, and
+    /// it may be read-only; only an exclusive lock of somebody else keeps a reader out.
+    pub(crate) async fn for_reading(shared: &Arc<Shared>) -> Result<Self> {
+        shared.conflicts(false, None).await?;
+        let id = shared.write_lock(false, false).await?;
+        let guard = Self::new(shared, id);
+        shared.clock.sleep(SETTLE).await;
+        if let Err(error) = shared.conflicts(false, Some(id)).await {
+            guard.release().await;
+            return Err(error);
+        }
+        guard.keep_fresh(false, false);
+        Ok(guard)
+    }
+
+    fn new(shared: &Arc<Shared>, id: Id) -> Self {
+        Self {
             shared: Arc::clone(shared),
             current: Arc::new(Mutex::new(Some(id))),
             stop: CancellationToken::new(),
             lost: CancellationToken::new(),
-        };
-        shared.clock.sleep(SETTLE).await;
-        if let Err(error) = shared.conflicts(exclusive, Some(id)).await {
-            guard.release().await;
-            return Err(error);
         }
-        guard.keep_fresh(exclusive);
-        Ok(guard)
     }
 
     /// Cancelled when the lock could not be refreshed for so long that others may soon take it for dead.
@@ -57,14 +79,14 @@ impl LockGuard {
         self.lost.clone()
     }
 
-    fn keep_fresh(&self, exclusive: bool) {
+    fn keep_fresh(&self, exclusive: bool, strict: bool) {
         let (shared, current) = (Arc::clone(&self.shared), Arc::clone(&self.current));
         let (stop, lost) = (self.stop.clone(), self.lost.clone());
         let work = async move {
             let mut last = shared.clock.monotonic();
             loop {
                 shared.clock.sleep(REFRESH).await;
-                match shared.write_lock(exclusive).await {
+                match shared.write_lock(exclusive, strict).await {
                     Ok(new) => {
                         last = shared.clock.monotonic();
                         let old = current.lock().replace(new);
@@ -104,7 +126,8 @@ impl Drop for LockGuard {
 }
 
 impl Shared {
-    async fn write_lock(&self, exclusive: bool) -> Result<Id> {
+    /// Writes a lock; without `strict` a sink that refuses it stays in use.
+    async fn write_lock(&self, exclusive: bool, strict: bool) -> Result<Id> {
         let lock = LockFile {
             time: NodeTime::from(self.clock.now()).local(),
             exclusive,
@@ -119,7 +142,19 @@ impl Shared {
         let id = Id::of(&sealed);
         // Before the write, so that no other handle of this process takes it for a dead one's.
         host::hold(id);
-        match self.sinks.write(&object(ObjectKind::Lock, id), &sealed).await {
+        let name = object(ObjectKind::Lock, id);
+        if !strict {
+            let live = self.sinks.live();
+            for (sink, written) in
+                live.iter().zip(join_all(live.iter().map(|sink| sink.write(&name, &sealed))).await)
+            {
+                if let Err(error) = written {
+                    tracing::debug!(sink = %sink.inner.name(), %error, "reading without a lock");
+                }
+            }
+            return Ok(id);
+        }
+        match self.sinks.write(&name, &sealed).await {
             Ok(()) => Ok(id),
             Err(error) => {
                 self.remove_lock(Some(id)).await;
@@ -147,7 +182,7 @@ impl Shared {
                 Ok(()) => {}
             }
         }
-        self.sinks.check_quorum()
+        Ok(())
     }
 
     async fn conflicts_in(&self, sink: &Sink, exclusive: bool, own: Option<Id>) -> Result<()> {
@@ -179,7 +214,9 @@ impl Shared {
         }
         if !dead.is_empty() {
             tracing::info!(sink = %sink.inner.name(), count = dead.len(), "removing the locks of dead processes");
-            sink.remove(&dead).await?;
+            if let Err(error) = sink.remove(&dead).await {
+                tracing::warn!(sink = %sink.inner.name(), %error, "the locks of dead processes cannot be removed");
+            }
         }
         Ok(())
     }

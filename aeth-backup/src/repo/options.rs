@@ -39,7 +39,8 @@ pub struct RepositoryOptions {
     pub pack_size: usize,
     /// Threads that read, compress and seal. Default: as many as the machine runs at once, at most 16.
     pub threads: usize,
-    /// Bytes that closed packs on their way to the sinks may take. Default: 48 MiB.
+    /// Bytes that closed packs on their way to the sinks may take. Default: 32 MiB; more of
+    /// them lets more packs travel at once, which a distant sink needs.
     pub upload_budget: usize,
     /// Fill empty sinks from the others when the repository is opened. Default: no, because an empty sink is
     /// more often a disk that is not mounted.
@@ -59,7 +60,7 @@ impl Default for RepositoryOptions {
             compression: Compression::Auto,
             pack_size: 16 << 20,
             threads,
-            upload_budget: 48 << 20,
+            upload_budget: 32 << 20,
             attach_empty: false,
             kdf: None,
             hostname: None,

@@ -35,7 +35,7 @@ impl Repository {
     pub async fn restore(&self, snapshot: &SnapshotEntry, options: RestoreOptions) -> Result<RestoreReport> {
         let started = self.shared.clock.monotonic();
         self.shared.revive().await;
-        let lock = LockGuard::acquire(&self.shared, false).await?;
+        let lock = LockGuard::for_reading(&self.shared).await?;
         // Dropped with this future: the threads see it and stop.
         let stop = options.cancel.child_token();
         let guard = stop.clone().drop_guard();
