@@ -10,6 +10,9 @@
     reason = "support of several test crates, each of which uses a part"
 )]
 
+pub mod coord;
+pub mod observed;
+pub mod sink;
 pub mod store;
 pub mod store_listing;
 pub mod store_upload;

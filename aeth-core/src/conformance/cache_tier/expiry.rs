@@ -1,8 +1,9 @@
 //! Laws of time.
 
 use super::TierSubject;
+use super::lease::fill;
 use super::subject::{LEASE, found, key};
-use crate::cache::{CacheTierExt, Entry, LeaseLookup, Lookup, PutOutcome, TierCapability};
+use crate::cache::{CacheTierExt, Entry, FillOutcome, LeaseLookup, Lookup, PutOutcome, TierCapability};
 use crate::conformance::law::ensure;
 use crate::conformance::{Breach, Check};
 use std::time::Duration;
@@ -28,17 +29,34 @@ pub(super) async fn an_entry_ends_at_its_time(subject: &TierSubject) -> Check {
     subject.hit("the other one", &space, "long", b"long").await
 }
 
-/// law: a-stale-entry-is-still-a-hit. Between `fresh_until` and `usable_until` an entry is a hit, with and without
-/// a lease asked for.
+/// law: a-stale-entry-is-still-a-hit. Between `fresh_until` and `usable_until` an entry is a hit. With a lease asked
+/// for it may come with the lease to refresh it; the next one then gets the entry alone, and a change in between
+/// voids the lease.
 pub(super) async fn a_stale_entry_is_still_a_hit(subject: &TierSubject) -> Check {
     let space = subject.space("a")?;
     let now = subject.now();
     let stale = Entry::new("stale", now.saturating_sub(2000), now.saturating_sub(1000));
-    subject.store(&space, "key", stale.with_usable_until(now + 600_000)).await?;
+    let stale = stale.with_usable_until(now + 600_000);
+    subject.store(&space, "key", stale.clone()).await?;
     subject.hit("a stale entry", &space, "key", b"stale").await?;
-    if subject.tier.capabilities().has(TierCapability::Lease) {
-        let answer = subject.ask(&space, "key", LEASE).await?;
-        ensure!(matches!(answer, LeaseLookup::Hit(_)), "a stale entry is {answer:?} with a lease");
+    if !subject.tier.capabilities().has(TierCapability::Lease) {
+        return Ok(());
+    }
+    let token = match subject.ask(&space, "key", LEASE).await? {
+        LeaseLookup::Stale(entry, token) if entry.value == "stale" => token,
+        LeaseLookup::Hit(entry) if entry.value == "stale" => return Ok(()),
+        answer => return Err(Breach::Failed(format!("a stale entry is {answer:?} with a lease"))),
+    };
+    let answer = subject.ask(&space, "key", LEASE).await?;
+    ensure!(matches!(answer, LeaseLookup::Hit(_)), "while it is refreshed, a stale entry is {answer:?}");
+    subject.hit("a stale entry while it is refreshed", &space, "key", b"stale").await?;
+    fill(subject, &space, token, "refreshed", FillOutcome::Stored).await?;
+    subject.hit("after the refresh", &space, "key", b"refreshed").await?;
+    subject.store(&space, "key", stale).await?;
+    if let LeaseLookup::Stale(_, token) = subject.ask(&space, "key", LEASE).await? {
+        subject.tier.remove(&space, &key("key")?).await?;
+        fill(subject, &space, token, "refreshed", FillOutcome::Voided).await?;
+        subject.miss("after a remove during its refresh", &space, "key").await?;
     }
     Ok(())
 }
