@@ -41,10 +41,10 @@ fn server(kind: Server, error: &RedisError) -> Error {
         Server::ReadOnly => Error::unavailable("the server is a read-only replica")
             .with_retry(Retry::After(Duration::from_millis(500)))
             .with_remedy("connect to the primary, or give the Sentinels instead of an address"),
-        Server::NoPerm => Error::new(ErrorKind::Denied, "the user may not run this command or use this key")
-            .with_remedy("grant the user `~PREFIX*`, `~{PREFIX*`, `&PREFIX*` and the categories @read @write @scripting @pubsub @connection"),
-        Server::ClusterDown => later(250, "the cluster is down")
-            .with_remedy("check `CLUSTER INFO`: some slots have no primary"),
+        Server::NoPerm => no_permission(),
+        Server::ClusterDown => {
+            later(250, "the cluster is down").with_remedy("check `CLUSTER INFO`: some slots have no primary")
+        }
         Server::MasterDown => later(250, "the replica has lost its primary"),
         Server::TryAgain | Server::Ask => later(50, "slots are moving between nodes"),
         Server::Moved => Error::unavailable("the server is a node of a cluster, and the key is on another")
@@ -71,6 +71,9 @@ fn extension(error: &RedisError) -> Error {
         "UNKILLABLE" => later(250, "the server is busy running a script that writes"),
         // Scripts pass on what their commands were answered, with words around it.
         _ if detail.contains("OOM command not allowed") => out_of_memory(),
+        _ if detail.contains("ACL failure") || detail.contains("user executing the script") => {
+            no_permission()
+        }
         _ if detail.contains("max number of clients") => later(250, "the server has too many clients")
             .with_remedy("raise maxclients, or look for clients that leak connections"),
         _ if detail.contains("unknown command") || detail.contains("nknown Redis command") => {
@@ -79,6 +82,12 @@ fn extension(error: &RedisError) -> Error {
         }
         _ => Error::other("the server refused the command"),
     }
+}
+
+fn no_permission() -> Error {
+    Error::new(ErrorKind::Denied, "the user may not run this command or use this key").with_remedy(
+        "grant the user `~{PREFIX*`, `&PREFIX*` and the categories @read @write @scripting @pubsub @connection",
+    )
 }
 
 fn out_of_memory() -> Error {

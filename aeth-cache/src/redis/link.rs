@@ -75,8 +75,17 @@ impl Link {
         }))
     }
 
-    /// Which connection it is; what was learnt over another may be out of date.
-    pub(super) fn generation(&self) -> u64 {
+    /// Which connection it is, from 1 on, waiting for the first; what was learnt over another may be out of
+    /// date.
+    pub(super) async fn ready(self: &Arc<Self>) -> Result<u64> {
+        if self.generation() == 0 {
+            let first = self.clock.timeout(self.options.command_timeout, self.wire()).await;
+            first.map_err(|_| self.silent())??;
+        }
+        Ok(self.generation())
+    }
+
+    fn generation(&self) -> u64 {
         self.generation.load(Relaxed)
     }
 
@@ -102,11 +111,15 @@ impl Link {
                 {
                     self.lost(generation);
                 }
-                Err(Error::timeout(format!("the server did not answer within {limit:?}"))
-                    .with_component(COMPONENT)
-                    .with_remedy("see whether the server hangs (`SLOWLOG GET`), or allow it more time"))
+                Err(self.silent())
             }
         }
+    }
+
+    fn silent(&self) -> Error {
+        Error::timeout(format!("the server did not answer within {:?}", self.options.command_timeout))
+            .with_component(COMPONENT)
+            .with_remedy("see whether the server hangs (`SLOWLOG GET`), or allow it more time")
     }
 
     /// Sends one request.

@@ -51,6 +51,7 @@ enum Raw {
     ValueAndLease(Vec<u8>),
     Lease,
     Held(Vec<u8>),
+    Refused(Error),
     Nothing,
 }
 
@@ -88,7 +89,7 @@ impl Lookups {
 
     /// One round trip, and those that it makes necessary; `None` where the value changed in between.
     async fn attempt(&self, wanted: &[Wanted]) -> Result<Vec<Option<Found>>> {
-        self.states.over(self.link.generation());
+        self.states.over(self.link.ready().await?);
         let spaces = spaces(wanted);
         // A lease needs a stamp from before its load: that of the mirror, which later answers correct.
         let unknown: Vec<&Namespace> = (wanted.iter())
@@ -176,6 +177,7 @@ impl Lookups {
             };
             match raw {
                 Raw::Nothing => found[at] = Some(Found::Miss),
+                Raw::Refused(error) => found[at] = Some(Found::Unavailable(error)),
                 Raw::Value(value) => match (self.readable(wanted, value.clone()), wanted.lease) {
                     (Some(entry), _) => found[at] = Some(Found::Hit(entry)),
                     (None, None) => found[at] = Some(Found::Miss),
@@ -295,8 +297,8 @@ impl Part {
             raws[at] = match (answer, self.leases) {
                 (Value::BulkString(value), false) => Raw::Value(value),
                 (Value::Nil, false) => Raw::Nothing,
-                // GET of a key that holds another type.
                 (Value::Array(parts), true) => leased(parts)?,
+                (refusal @ Value::ServerError(_), true) => Raw::Refused(check(refusal).err()?),
                 _ => return None,
             };
         }

@@ -114,8 +114,12 @@ return {tonumber(state[1]) - base, floor, seq}
 script! {
     /// Looks up, and takes the lease of what is missing or no longer fresh.
     /// KEYS: value, lease, … ARGV: now in two halves, then for each: token, ttl.
-    /// Gives for each {1, value}, {2, value} with the lease, {3} with the lease, {4, the lease of another}.
+    /// Gives for each {1, value}, {2, value} with the lease, {3} with the lease, {4, the lease of another}, or why
+    /// no lease can be stored; a value is read whether or not.
     LEASE = r"
+local function take(lease, token, ttl)
+  return redis.pcall('SET', lease, token, 'NX', 'PX', ttl)
+end
 local now_high, now_low = tonumber(ARGV[1]), tonumber(ARGV[2])
 local out = {}
 for i = 1, #KEYS / 2 do
@@ -127,15 +131,17 @@ for i = 1, #KEYS / 2 do
       local high, low = struct.unpack('>I4I4', value, 33)
       stale = high < now_high or (high == now_high and low <= now_low)
     end
-    if stale and redis.call('SET', lease, token, 'NX', 'PX', ttl) then
-      out[i] = {2, value}
-    else
-      out[i] = {1, value}
-    end
-  elseif redis.call('SET', lease, token, 'NX', 'PX', ttl) then
-    out[i] = {3}
+    local taken = stale and take(lease, token, ttl)
+    out[i] = {taken and taken.ok and 2 or 1, value}
   else
-    out[i] = {4, redis.call('GET', lease)}
+    local taken = take(lease, token, ttl)
+    if not taken then
+      out[i] = {4, redis.call('GET', lease)}
+    elseif taken.err then
+      out[i] = taken
+    else
+      out[i] = {3}
+    end
   end
 end
 return out
@@ -167,6 +173,9 @@ return 1
 }
 
 /// `newer(key, frame, ignored)`: the value under the key, when it has a greater version than the frame.
+/// `store(key, lease, frame, ttl)` ends the lease and gives 1; when the server has no room it gives its refusal,
+/// and neither value nor lease is left. (The value goes first: after a script has written once, the server
+/// refuses it nothing, however full it is.)
 macro_rules! with_newer {
     ($text:literal) => {
         concat!(
@@ -181,8 +190,10 @@ local function newer(key, frame, ignored)
   local value = redis.call('GET', key)
   return value ~= ignored and value
 end
-local function store(key, frame, ttl)
-  if ttl == '0' then redis.call('DEL', key) else redis.call('SET', key, frame, 'PX', ttl) end
+local function store(key, lease, frame, ttl)
+  local stored = ttl ~= '0' and redis.pcall('SET', key, frame, 'PX', ttl)
+  if not stored or stored.err then redis.call('DEL', key, lease) else redis.call('DEL', lease) end
+  return stored and stored.err and stored or 1
 end
 ",
             $text
@@ -193,19 +204,13 @@ end
 script! {
     /// Stores, unless a greater version is there, and voids the leases.
     /// KEYS: value, lease, … ARGV for each: frame, ttl (0 removes), a value that does not count.
-    /// Gives for each 1, or the value that has a greater version.
+    /// Gives for each 1, the value that has a greater version, or the server's refusal.
     PUT = with_newer!(r"
 local out = {}
 for i = 1, #KEYS / 2 do
   local value, frame, ttl, ignored = KEYS[2 * i - 1], ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
   local kept = newer(value, frame, ignored)
-  if kept then
-    out[i] = kept
-  else
-    redis.call('DEL', KEYS[2 * i])
-    store(value, frame, ttl)
-    out[i] = 1
-  end
+  out[i] = kept or store(value, KEYS[2 * i], frame, ttl)
 end
 return out
 ")
@@ -213,14 +218,11 @@ return out
 
 script! {
     /// Stores under a lease. KEYS: value, lease. ARGV: token, frame, ttl, a value that does not count.
-    /// Gives 1, 0 when the lease is void, or the value that has a greater version.
+    /// Gives 1, 0 when the lease is void, the value that has a greater version, or the server's refusal.
     FILL = with_newer!(r"
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 local kept = newer(KEYS[1], ARGV[2], ARGV[4])
-if kept then return kept end
-redis.call('DEL', KEYS[2])
-store(KEYS[1], ARGV[2], ARGV[3])
-return 1
+return kept or store(KEYS[1], KEYS[2], ARGV[2], ARGV[3])
 ")
 }
 

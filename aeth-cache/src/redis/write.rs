@@ -42,7 +42,7 @@ impl Lookups {
 
     /// The stamp of something that begins now, as far as this process knows; the answers tell whether it was.
     async fn moment(&self, namespace: &Namespace) -> Result<Stamp> {
-        self.states.over(self.link.generation());
+        self.states.over(self.link.ready().await?);
         if let Some(stamp) = self.states.known(namespace) {
             return Ok(stamp);
         }
@@ -91,7 +91,7 @@ impl Lookups {
         for ((at, _), answer) in open.into_iter().zip(kept) {
             let entry = &entries[at].1;
             outcomes[at] = PutOutcome::Stored;
-            match answer {
+            match check(answer)? {
                 Value::BulkString(greater) if self.counts(namespace, &greater) => {
                     outcomes[at] = PutOutcome::Superseded;
                 }
@@ -132,7 +132,7 @@ impl Lookups {
         token: LeaseToken,
         entry: &Entry,
     ) -> Result<FillOutcome> {
-        self.states.over(self.link.generation());
+        self.states.over(self.link.ready().await?);
         let (token, stamp) = (token.get(), frame::stamp_of(token.get()));
         let framed = frame::encode(stamp, entry);
         let mut ignored = Vec::new();
