@@ -110,3 +110,48 @@ where
     }
     set.join_all().await.into_iter().sum::<u64>() as f64 / started.elapsed().as_secs_f64()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_level() {
+    use aeth_core::cache::{CacheTier, Entry};
+    use aeth_core::{Key, Namespace};
+    use aeth_db::{SqliteCacheTier, SqliteTierOptions, Synchronous};
+    let dir = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::new(dir.path().join("cache.db")).synchronous(Synchronous::Normal);
+    let db = SqliteDatabase::open(options).await.unwrap();
+    let tier = SqliteCacheTier::open(db, SqliteTierOptions::default()).await.unwrap();
+    let space = Namespace::new("space").unwrap();
+    let key = |n: u32| Key::new(format!("key-{n}")).unwrap();
+    let (mut put_one, mut put_many, mut get_one, mut get_many) = (vec![], vec![], vec![], vec![]);
+    for turn in 0..20 {
+        let hundred: Vec<u32> = (turn * 100..turn * 100 + 100).collect();
+        let entry = || Entry::new(vec![7; 512], 0, u64::MAX);
+        for n in &hundred {
+            let started = Instant::now();
+            tier.put_many(&space, vec![(key(*n), entry())]).await.unwrap();
+            put_one.push(started.elapsed());
+        }
+        let entries: Vec<_> = hundred.iter().map(|n| (key(*n), entry())).collect();
+        let keys: Vec<_> = hundred.iter().map(|n| key(*n)).collect();
+        let started = Instant::now();
+        tier.put_many(&space, entries).await.unwrap();
+        put_many.push(started.elapsed());
+        for one in keys.chunks(1) {
+            let started = Instant::now();
+            let found = tier.get_many(&space, one).await;
+            get_one.push(started.elapsed());
+            assert!(!found.iter().any(aeth_core::cache::Lookup::is_miss));
+        }
+        let started = Instant::now();
+        let found = tier.get_many(&space, &keys).await;
+        get_many.push(started.elapsed());
+        assert!(!found.iter().any(aeth_core::cache::Lookup::is_miss));
+    }
+    println!(
+        "cache level, 512-byte values, p50 in µs: get {:.1}, get of 100 {:.1}, put {:.1}, put of 100 {:.1}",
+        p50(get_one),
+        p50(get_many),
+        p50(put_one),
+        p50(put_many)
+    );
+}

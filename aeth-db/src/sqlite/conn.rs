@@ -159,4 +159,13 @@ impl SqliteTransaction {
     pub fn set_statement_timeout(&mut self, timeout: Option<Duration>) {
         self.conn.set_statement_timeout(timeout);
     }
+
+    /// sqlx's own connection, with this transaction open on it. Savepoints are free to use; ending the
+    /// transaction is not.
+    ///
+    /// # Errors
+    /// As [`SqliteConn::bare`].
+    pub fn bare(&mut self) -> Result<&mut SqliteConnection> {
+        self.conn.bare()
+    }
 }
