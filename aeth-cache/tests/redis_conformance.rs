@@ -60,3 +60,17 @@ async fn the_leader_lock_keeps_every_law() {
     println!("{report}");
     report.into_result().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn figures_and_health_keep_every_law() {
+    let server = testkit::Redis::start();
+    let redis = open(&server.url(), true);
+    let monitor = redis.monitor(Duration::from_millis(100));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let report = aeth_core::conformance::metrics_source::run_all(Arc::new(monitor)).await;
+    println!("{report}");
+    report.into_result().unwrap();
+    let report = aeth_core::conformance::health_check::run_all(Arc::new(redis)).await;
+    println!("{report}");
+    report.into_result().unwrap();
+}

@@ -35,15 +35,19 @@
 //! # }
 //! ```
 
+mod advisor;
 mod backplane;
 mod dial;
 mod error;
 mod frame;
 mod gather;
 mod handle;
+mod health;
+mod info;
 mod leader;
 mod link;
 mod lookup;
+mod monitor;
 mod names;
 mod options;
 mod script;
@@ -53,8 +57,10 @@ mod subscriber;
 mod tier;
 mod write;
 
+pub use advisor::{Advice, Severity};
 pub use backplane::RedisBackplane;
 pub use handle::Redis;
 pub use leader::RedisLeaderLock;
+pub use monitor::RedisMonitor;
 pub use options::{RedisOptions, Topology};
 pub use tier::RedisTier;
