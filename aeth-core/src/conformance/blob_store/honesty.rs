@@ -81,9 +81,7 @@ pub(super) async fn what_is_not_claimed_is_refused(subject: &BlobSubject) -> Che
                 let options = ListOptions::prefix(subject.text("")).with_start_after(subject.text("a"));
                 subject.store.list_page(options).await.map(drop)
             }
-            Capability::Uploads => {
-                subject.store.begin_upload(&free, PutOptions::default()).await.map(drop)
-            }
+            Capability::Uploads => subject.store.begin_upload(&free, PutOptions::default()).await.map(drop),
             Capability::ResumeUploads => subject.store.resume_upload(&free, &"x".into()).await.map(drop),
             Capability::Presign => {
                 let options = PresignOptions::new(PresignMethod::Get, Duration::from_secs(60));
@@ -149,7 +147,8 @@ pub(super) async fn presign_gives_a_secret_url(subject: &BlobSubject) -> Check {
     let path = subject.path("blob")?;
     subject.put(&path, &pattern(1, 10)).await?;
     for method in [PresignMethod::Get, PresignMethod::Put, PresignMethod::Head, PresignMethod::Delete] {
-        let signed = subject.store.presign(&path, PresignOptions::new(method, Duration::from_secs(60))).await?;
+        let signed =
+            subject.store.presign(&path, PresignOptions::new(method, Duration::from_secs(60))).await?;
         ensure!(signed.url.contains("://"), "the URL for {method:?} is no URL");
         ensure!(!format!("{signed:?}").contains(&signed.url), "the URL for {method:?} shows in Debug");
         let never = subject.store.presign(&path, PresignOptions::new(method, Duration::ZERO)).await;
