@@ -33,7 +33,7 @@ impl Row {
         (self.key.as_bytes().len() + self.envelope.len()) as u64
     }
 
-    /// Stores it unless a greater version is there; false then.
+    /// Stores it unless a greater version is there (false then), which voids the lease on the key.
     pub(super) async fn store(
         &self,
         tx: &mut SqliteTransaction,
@@ -60,7 +60,6 @@ impl Row {
             .fetch_optional(&mut *tx)
             .await?;
         let Some(id) = stored else { return Ok(false) };
-        sqlx::query("DELETE FROM aeth_cache_tag WHERE entry = ?").bind(id).execute(&mut *tx).await?;
         for tag in self.entry.tags.iter() {
             sqlx::query("INSERT OR IGNORE INTO aeth_cache_tag VALUES (?, ?, ?)")
                 .bind(namespace.as_str().to_owned())

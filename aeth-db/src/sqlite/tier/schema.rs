@@ -4,7 +4,8 @@ use crate::migrate::Migrations;
 
 /// `version` is the unsigned version with its highest bit turned over, so that the signed order is the right
 /// one. `tick` grows with every store: the smallest is the oldest. The totals are kept by triggers, because
-/// counting a large table takes long.
+/// counting a large table takes long; triggers also void the lease on what is stored and forget the tags of what
+/// is replaced, so that a store is one statement.
 const TABLES: &str = "
 CREATE TABLE aeth_cache_entry (
     id INTEGER PRIMARY KEY,
@@ -42,9 +43,12 @@ CREATE TABLE aeth_cache_total (
 INSERT INTO aeth_cache_total VALUES (1, 0, 0, 0);
 CREATE TRIGGER aeth_cache_entry_inserted AFTER INSERT ON aeth_cache_entry BEGIN
     UPDATE aeth_cache_total SET entries = entries + 1, bytes = bytes + NEW.bytes, tick = tick + 1;
+    DELETE FROM aeth_cache_lease WHERE namespace = NEW.namespace AND key = NEW.key;
 END;
 CREATE TRIGGER aeth_cache_entry_updated AFTER UPDATE ON aeth_cache_entry BEGIN
     UPDATE aeth_cache_total SET bytes = bytes + NEW.bytes - OLD.bytes, tick = tick + 1;
+    DELETE FROM aeth_cache_lease WHERE namespace = NEW.namespace AND key = NEW.key;
+    DELETE FROM aeth_cache_tag WHERE entry = NEW.id;
 END;
 CREATE TRIGGER aeth_cache_entry_deleted AFTER DELETE ON aeth_cache_entry BEGIN
     UPDATE aeth_cache_total SET entries = entries - 1, bytes = bytes - OLD.bytes;

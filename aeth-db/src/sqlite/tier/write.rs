@@ -20,10 +20,10 @@ impl SqliteCacheTier {
             Box::pin(async move {
                 let mut outcomes = Vec::with_capacity(rows.len());
                 for row in rows.iter() {
-                    void(tx, &namespace, &row.key).await?;
                     outcomes.push(if row.bytes() > most {
                         // What is there is older than what was refused.
                         remove(tx, &namespace, &row.key).await?;
+                        void(tx, &namespace, &row.key).await?;
                         PutOutcome::Rejected
                     } else if row.store(tx, &namespace, now).await? {
                         PutOutcome::Stored
