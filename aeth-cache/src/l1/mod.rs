@@ -97,6 +97,17 @@ impl L1 {
         self.store(key, slot)
     }
 
+    /// Stores a new value whose change was announced as generation `seen`, unless another change came between.
+    /// Loads that began after the announcement are fenced off too: they may have read the old value.
+    pub(crate) fn commit(&self, key: L1Key, slot: Slot, seen: Generation) -> Published {
+        let mut generation = self.stripes.lock(key.hash());
+        if *generation != seen {
+            return Published::Fenced;
+        }
+        generation.bump();
+        self.store(key, slot)
+    }
+
     /// Stores a new value: older loads are fenced off.
     pub(crate) fn put(&self, key: L1Key, slot: Slot) -> Published {
         let mut generation = self.stripes.lock(key.hash());

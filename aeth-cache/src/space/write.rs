@@ -51,7 +51,7 @@ impl Space {
             // and the next reader asks them.
             let published = stored && {
                 let key = key.clone();
-                self.shared.l1.publish(key, slot, generation) == Published::Stored
+                self.shared.l1.commit(key, slot, generation) == Published::Stored
             };
             if !published {
                 self.shared.l1.remove(&key.as_ref());
