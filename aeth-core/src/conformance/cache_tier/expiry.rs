@@ -85,7 +85,8 @@ pub(super) async fn far_times_are_kept(subject: &TierSubject) -> Check {
     for until in [century, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
         subject.store(&space, "key", Entry::new("far", 0, until)).await?;
         match found("far", subject.tier.get(&space, &key("key")?).await)? {
-            Some(entry) if entry.usable_until == until && entry.fresh_until == until && entry.created == 0 => {}
+            Some(entry)
+                if entry.usable_until == until && entry.fresh_until == until && entry.created == 0 => {}
             other => return Err(Breach::Failed(format!("an entry until {until} came back as {other:?}"))),
         }
     }
