@@ -11,6 +11,10 @@
 //! | [`backup`] | [`BackupSink`](backup::BackupSink): write-once objects |
 //! | [`observe`] | instruments, [`MetricsSource`](observe::MetricsSource), [`HealthCheck`](observe::HealthCheck) |
 //! | [`coord`] | [`Backplane`](coord::Backplane), [`LeaderLock`](coord::LeaderLock) |
+//! | [`policy`] | limits, retries, circuit breaker and hedged reads, in one order |
+//!
+//! With the feature `conformance` the laws of each contract come as code that runs on any implementation; with
+//! `sim` come a clock that tests own and wrappers that inject faults.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backup;

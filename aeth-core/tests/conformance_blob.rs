@@ -1,5 +1,5 @@
 //! The laws of blob stores hold for a correct store, and each catches a store that breaks it.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a test crate")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::clone_on_ref_ptr, reason = "a test crate")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! The laws of coordination, metrics and health hold for correct implementations, and each catches one that breaks
 //! it.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a test crate")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::clone_on_ref_ptr, reason = "a test crate")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! The laws of backup sinks hold for correct sinks, and each catches a sink that breaks it.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a test crate")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::clone_on_ref_ptr, reason = "a test crate")]
 
 mod support;
 
@@ -40,7 +40,8 @@ async fn correct_sinks_keep_every_law() {
     assert!(report.is_ok() && report.skipped().count() == 1, "{report}");
     let report = backup_sink::run_all(RefSink::append_only()).await;
     assert!(report.is_ok(), "{report}");
-    let report = backup_sink::run_all(PolicySink::new(RefSink::new(), Policy::default(), SystemClock::shared())).await;
+    let report =
+        backup_sink::run_all(PolicySink::new(RefSink::new(), Policy::default(), SystemClock::shared())).await;
     assert!(report.is_ok(), "{report}");
     let report = backup_sink::run_all(FaultySink::new(RefSink::new(), FaultPlan::new(1))).await;
     assert!(report.is_ok(), "{report}");

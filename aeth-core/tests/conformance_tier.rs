@@ -1,5 +1,5 @@
 //! The laws of cache tiers hold for a correct tier, and each catches a tier that breaks it.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a test crate")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::clone_on_ref_ptr, reason = "a test crate")]
 
 mod support;
 

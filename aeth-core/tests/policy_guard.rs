@@ -1,5 +1,12 @@
 //! The guard applies a policy in its one order.
-#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, reason = "a test crate")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    clippy::clone_on_ref_ptr,
+    reason = "a test crate"
+)]
 
 use aeth_core::policy::{
     BreakerSettings, BreakerState, CallKind, Guard, HedgeSettings, Policy, Repeat, Retries,
@@ -38,12 +45,14 @@ async fn transient_failures_are_repeated_and_then_exhausted() {
     let clock = MockClock::new();
     let guard = guard(Policy::default().without_breaker(), &clock);
     let read = CallKind::read("get");
-    let (result, made) = clock.drive(call(&guard, read, &[Err(unavailable()), Err(unavailable()), Ok(5)])).await;
+    let (result, made) =
+        clock.drive(call(&guard, read, &[Err(unavailable()), Err(unavailable()), Ok(5)])).await;
     assert_eq!((result.unwrap(), made), (5, 3));
     let (result, made) = clock.drive(call(&guard, read, &[Err(unavailable())])).await;
     let error = result.unwrap_err();
     assert_eq!((error.kind(), error.retry(), made), (ErrorKind::Unavailable, Retry::Exhausted, 4));
-    for final_one in [Error::not_found("x"), unavailable().with_retry(Retry::Exhausted), Error::invalid("x")] {
+    for final_one in [Error::not_found("x"), unavailable().with_retry(Retry::Exhausted), Error::invalid("x")]
+    {
         let (result, made) = clock.drive(call(&guard, read, &[Err(final_one.clone())])).await;
         assert_eq!((result.unwrap_err().kind(), made), (final_one.kind(), 1));
     }
@@ -232,7 +241,11 @@ async fn one_probe_at_a_time_and_a_dropped_one_makes_room() {
         let hanging = guard.call(CallKind::read("get"), |_| Box::pin(std::future::pending::<Result<u32>>()));
         let mut hanging = std::pin::pin!(hanging);
         assert!(futures_util::poll!(hanging.as_mut()).is_pending());
-        assert_eq!(call(&guard, CallKind::read("get"), &[Ok(1)]).await.1, 0, "a second probe was let through");
+        assert_eq!(
+            call(&guard, CallKind::read("get"), &[Ok(1)]).await.1,
+            0,
+            "a second probe was let through"
+        );
     }
     assert_eq!(call(&guard, CallKind::read("get"), &[Ok(1)]).await.0.unwrap(), 1);
     assert_eq!(guard.breaker_state(), BreakerState::Closed);
@@ -254,7 +267,11 @@ async fn an_open_breaker_ends_the_retries() {
     let clock = MockClock::new();
     let guard = guard(breaking().with_retries(Retries::default().with_attempts(50)), &clock);
     let (result, made) = clock.drive(call(&guard, CallKind::read("get"), &[Err(unavailable())])).await;
-    assert_eq!((result.unwrap_err().retry(), made), (Retry::Exhausted, 4), "the breaker opens within one call");
+    assert_eq!(
+        (result.unwrap_err().retry(), made),
+        (Retry::Exhausted, 4),
+        "the breaker opens within one call"
+    );
 }
 
 /// A call whose first request takes `first` and whose second takes nothing.
@@ -304,7 +321,11 @@ async fn hedges_take_a_slot_of_their_own_and_none_in_a_brown_out() {
     let hedge = HedgeSettings::default().with_after(SECOND).with_budget(1.0);
     let read = CallKind::read("get");
     let one = guard(Policy::none().with_hedge(hedge).with_concurrency(1), &clock);
-    assert_eq!(clock.drive(late(&one, &clock, read, SECOND * 5)).await, 1, "a hedge exceeded the concurrency");
+    assert_eq!(
+        clock.drive(late(&one, &clock, read, SECOND * 5)).await,
+        1,
+        "a hedge exceeded the concurrency"
+    );
     let breaker = BreakerSettings::default().with_threshold(16, 16, 1.0);
     let sick = guard(Policy::none().with_hedge(hedge).with_breaker(breaker), &clock);
     assert_eq!(clock.drive(late(&sick, &clock, read, SECOND * 5)).await, 2);

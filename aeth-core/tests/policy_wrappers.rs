@@ -1,11 +1,16 @@
 //! Wrapped stores and tiers keep the laws of their contracts, and survive what they are made to survive.
-#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, reason = "a test crate")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    clippy::clone_on_ref_ptr,
+    reason = "a test crate"
+)]
 
 mod support;
 
-use aeth_core::blob::{
-    BlobStore, BlobStoreExt, Capabilities, Capability, GetOptions, PutMode, PutOptions,
-};
+use aeth_core::blob::{BlobStore, BlobStoreExt, Capabilities, Capability, GetOptions, PutMode, PutOptions};
 use aeth_core::cache::{CacheTier, CacheTierExt, Entry, Lookup};
 use aeth_core::conformance::blob_store::BlobSubject;
 use aeth_core::conformance::cache_tier::TierSubject;
@@ -178,7 +183,8 @@ async fn a_broken_read_goes_on_with_the_same_state_or_fails() {
     let plan = FaultPlan::new(1).range("get", 1, 2, Fault::Torn);
     let wrapped = faulty(&store, &plan, &clock);
     let options = GetOptions::default().with_range(1000..399_000);
-    let read = clock.drive(async { wrapped.get_opts(&path("a"), options).await?.bytes().await }).await.unwrap();
+    let read =
+        clock.drive(async { wrapped.get_opts(&path("a"), options).await?.bytes().await }).await.unwrap();
     assert_eq!(read, bytes.slice(1000..399_000));
     assert_eq!(plan.calls("get"), 3);
     // Overwritten in between: no mixture.

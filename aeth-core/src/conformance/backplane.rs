@@ -180,7 +180,11 @@ async fn messages_come_in_order(subject: &BackplaneSubject) -> Check {
     for i in 0..200_u64 {
         let heard = message(&mut events).await?;
         ensure!(heard.payload == i.to_string().as_bytes(), "message {i} was heard as {heard:?}");
-        ensure!(Some(heard.sequence) == first.map(|first| first + i), "message {i} has number {}", heard.sequence);
+        ensure!(
+            Some(heard.sequence) == first.map(|first| first + i),
+            "message {i} has number {}",
+            heard.sequence
+        );
     }
     Ok(())
 }
@@ -323,7 +327,9 @@ async fn a_loss_is_told(subject: &BackplaneSubject) -> Check {
         match event(&mut events).await? {
             BackplaneEvent::Message(heard) if heard.payload == "after" => return Ok(()),
             BackplaneEvent::Message(heard) => {
-                return Err(Breach::Failed(format!("{heard:?} was heard again after the connection was lost")));
+                return Err(Breach::Failed(format!(
+                    "{heard:?} was heard again after the connection was lost"
+                )));
             }
             _ => {}
         }

@@ -85,7 +85,11 @@ async fn a_check_ends_in_time(subject: &HealthSubject) -> Check {
     ensure!(health.is_ok(), "no verdict within {:?}", subject.within);
     let took = clock.monotonic().saturating_sub(start);
     if let Ok(health) = health {
-        ensure!(health.latency <= took, "the verdict says that it took {:?}, it took {took:?}", health.latency);
+        ensure!(
+            health.latency <= took,
+            "the verdict says that it took {:?}, it took {took:?}",
+            health.latency
+        );
     }
     Ok(())
 }
@@ -93,7 +97,8 @@ async fn a_check_ends_in_time(subject: &HealthSubject) -> Check {
 /// law: the-component-is-named. By a lower-case word that does not change.
 async fn the_component_is_named(subject: &HealthSubject) -> Check {
     let name = subject.check.component().into_owned();
-    let word = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b':' | b'/'));
+    let word =
+        name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b':' | b'/'));
     ensure!(!name.is_empty() && word, "the component is named {name:?}");
     subject.check.check().await;
     ensure!(subject.check.component() == name, "the name changed to {:?}", subject.check.component());

@@ -53,7 +53,7 @@ pub struct Law<S> {
     run: for<'a> fn(&'a S) -> BoxFuture<'a, Check>,
 }
 
-impl<S> Law<S> {
+impl<S: Sync> Law<S> {
     pub(super) const fn new(name: &'static str, run: for<'a> fn(&'a S) -> BoxFuture<'a, Check>) -> Self {
         Self { name, run }
     }

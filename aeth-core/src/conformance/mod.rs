@@ -15,6 +15,7 @@
 //! Laws that need it run calls on tasks of their own: on a multi-threaded runtime they are truly parallel, which
 //! finds more. Every law works in a place of its own (a prefix, a namespace, a channel) and removes what it
 //! made. The suite is a tool for tests: what it promises is the set of laws, and a release may add some.
+#![doc = include_str!("laws.md")]
 
 mod law;
 mod report;

@@ -172,7 +172,8 @@ impl Guard {
         let start = inner.clock.monotonic();
         let mut number = 1;
         loop {
-            let error = match self.broken(kind, number, attempt).await {
+            // Boxed: beside a request to an engine an allocation is nothing, and callers' futures stay small.
+            let error = match Box::pin(self.broken(kind, number, attempt)).await {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
@@ -267,7 +268,9 @@ impl Guard {
     ) -> Result<T> {
         match select(first, second).await {
             Either::Left((Ok(output), _)) => Ok(output),
-            Either::Left((Err(_), second)) => second.await.inspect(|_| self.0.instruments.hedges_won.increment()),
+            Either::Left((Err(_), second)) => {
+                second.await.inspect(|_| self.0.instruments.hedges_won.increment())
+            }
             Either::Right((Ok(output), _)) => {
                 self.0.instruments.hedges_won.increment();
                 Ok(output)

@@ -15,8 +15,7 @@ const TIMEOUTS: Descriptor =
     Descriptor::counter("aeth_policy_timeouts", "Attempts and calls that ran out of time.");
 const EXHAUSTED: Descriptor =
     Descriptor::counter("aeth_policy_exhausted", "Calls that failed after all their attempts.");
-const OPENED: Descriptor =
-    Descriptor::gauge("aeth_policy_breaker_state", "0: closed, 1: probing, 2: open.");
+const OPENED: Descriptor = Descriptor::gauge("aeth_policy_breaker_state", "0: closed, 1: probing, 2: open.");
 const RUNNING: Descriptor = Descriptor::gauge("aeth_policy_running", "Requests under way.");
 const WAITING: Descriptor = Descriptor::gauge("aeth_policy_waiting", "Requests that wait for a slot.");
 const DURATION: Descriptor =

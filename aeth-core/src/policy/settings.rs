@@ -223,7 +223,8 @@ impl BreakerSettings {
 }
 
 /// When a late read is asked a second time, and the first answer taken (Dean and Barroso, *The Tail at Scale*, CACM
-/// 2013).
+/// 2013). No read is while the circuit breaker has seen more than one in ten of the last requests fail: in a
+/// brown-out more requests only add to it. Take a breaker along, therefore.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct HedgeSettings {

@@ -159,7 +159,8 @@ impl BlobStore for PolicyStore {
                     let mut results = results.lock();
                     for (i, answer) in left.into_iter().zip(answers) {
                         if let Err(error) = &answer {
-                            failed = Some(error.clone()).filter(|error| error.retry().is_worthwhile()).or(failed);
+                            failed =
+                                Some(error.clone()).filter(|error| error.retry().is_worthwhile()).or(failed);
                         }
                         if let Some(result) = results.get_mut(i) {
                             *result = Some(answer);
@@ -178,9 +179,8 @@ impl BlobStore for PolicyStore {
                     Retry::After(_) => error.with_retry(Retry::Exhausted),
                     _ => error,
                 };
-                let settled = |result: Option<Result<()>>| {
-                    result.unwrap_or_else(|| Err(missing())).map_err(exhausted)
-                };
+                let settled =
+                    |result: Option<Result<()>>| result.unwrap_or_else(|| Err(missing())).map_err(exhausted);
                 Ok(results.into_iter().map(settled).collect())
             }
         }

@@ -2,8 +2,8 @@
 
 use super::{CallKind, Guard, Policy};
 use crate::cache::{
-    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome, TierCapabilities,
-    TierStatistics,
+    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome,
+    TierCapabilities, TierStatistics,
 };
 use crate::{Clock, Key, Namespace, Result, Tag};
 use async_trait::async_trait;

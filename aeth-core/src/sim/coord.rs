@@ -79,7 +79,9 @@ impl LeaderLock for FaultyLeaderLock {
 
     async fn try_acquire(&self, name: &str, ttl: Duration) -> Result<Option<Box<dyn Leadership>>> {
         let led = self.plan.around("acquire", self.inner.try_acquire(name, ttl)).await?;
-        Ok(led.map(|inner| Box::new(FaultyLeadership { inner, plan: self.plan.clone() }) as Box<dyn Leadership>))
+        Ok(led.map(|inner| {
+            Box::new(FaultyLeadership { inner, plan: self.plan.clone() }) as Box<dyn Leadership>
+        }))
     }
 }
 

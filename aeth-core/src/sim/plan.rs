@@ -253,7 +253,7 @@ impl Inner {
             rule.operation.is_none_or(|its| its == operation)
                 && match rule.when {
                     When::Nth(n) => call == n,
-                    When::Every(n) => call % n == 0,
+                    When::Every(n) => call.is_multiple_of(n),
                     When::Range(first, last) => (first..=last).contains(&call),
                     When::Chance(probability) => self.random.chance(probability),
                     When::Flapping(up, down) => (call - 1) % (up + down).max(1) >= up,

@@ -4,8 +4,8 @@ use super::FaultPlan;
 use super::bytes::flip;
 use super::plan::{After, Fault, lost, torn};
 use crate::cache::{
-    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome, TierCapabilities,
-    TierStatistics,
+    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome,
+    TierCapabilities, TierStatistics,
 };
 use crate::{Error, Key, Namespace, Result, Tag};
 use async_trait::async_trait;
@@ -90,7 +90,11 @@ impl CacheTier for FaultyTier {
         answers
     }
 
-    async fn put_many(&self, namespace: &Namespace, mut entries: Vec<(Key, Entry)>) -> Result<Vec<PutOutcome>> {
+    async fn put_many(
+        &self,
+        namespace: &Namespace,
+        mut entries: Vec<(Key, Entry)>,
+    ) -> Result<Vec<PutOutcome>> {
         match self.plan.enter("put").await? {
             After::Nothing => self.inner.put_many(namespace, entries).await,
             After::Lost => {

@@ -219,7 +219,8 @@ impl LeaderLock for RefLock {
         if !self.has(LockFlaw::Races) && taken(&locks) {
             return Ok(None);
         }
-        let fencing = if self.has(LockFlaw::FencingRestarts) { 1 } else { locks.fencing.get(&name).unwrap_or(&0) + 1 };
+        let fencing =
+            if self.has(LockFlaw::FencingRestarts) { 1 } else { locks.fencing.get(&name).unwrap_or(&0) + 1 };
         locks.fencing.insert(name.clone(), fencing);
         locks.held.insert(name.clone(), Held { by: fencing, until: now + ttl, owner: self.owner });
         Ok(Some(Box::new(RefLeadership { lock: self.clone(), name, fencing, ttl })))

@@ -5,6 +5,10 @@
     unreachable_pub,
     unused_imports,
     clippy::unwrap_used,
+    clippy::clone_on_ref_ptr,
+    clippy::needless_pass_by_value,
+    clippy::new_without_default,
+    clippy::cast_possible_truncation,
     clippy::disallowed_methods,
     clippy::exhaustive_enums,
     reason = "support of several test crates, each of which uses a part"

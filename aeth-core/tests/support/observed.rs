@@ -1,7 +1,7 @@
 //! A source of metrics and a health check.
 
-use aeth_core::observe::{Collector, Descriptor, Health, HealthCheck, Histogram, MetricsSource, Unit};
 use aeth_core::async_trait;
+use aeth_core::observe::{Collector, Descriptor, Health, HealthCheck, Histogram, MetricsSource, Unit};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;

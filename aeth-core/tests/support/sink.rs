@@ -58,9 +58,8 @@ impl RefSink {
 
     fn find(&self, id: &ObjectId) -> Result<Bytes> {
         let objects = self.objects.lock();
-        let same = |other: &ObjectId| {
-            other == id || self.has(Flaw::KindsShareNames) && other.name() == id.name()
-        };
+        let same =
+            |other: &ObjectId| other == id || self.has(Flaw::KindsShareNames) && other.name() == id.name();
         match objects.iter().find(|(other, _)| same(other)) {
             Some((_, bytes)) => Ok(bytes.clone()),
             None if self.has(Flaw::MissingIsEmpty) => Ok(Bytes::new()),

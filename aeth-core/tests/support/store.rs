@@ -3,8 +3,8 @@
 use super::store_upload::RefUpload;
 use aeth_core::blob::{
     Attributes, Blob, BlobMeta, BlobStore, BlobTags, Capabilities, Capability, Checksum, CopyAttributes,
-    CopyMode, CopyOptions, ETag, GetOptions, GetRange, ListOptions, Page, PresignOptions, PutMode, PutOptions,
-    PutResult, SignedUrl, Upload, UploadId,
+    CopyMode, CopyOptions, ETag, GetOptions, GetRange, ListOptions, Page, PresignOptions, PutMode,
+    PutOptions, PutResult, SignedUrl, Upload, UploadId,
 };
 use aeth_core::{BlobPath, Body, Error, ErrorKind, Result, async_trait};
 use bytes::{Bytes, BytesMut};
@@ -119,13 +119,9 @@ pub struct RefStore {
 
 impl RefStore {
     pub fn new() -> Self {
-        let claims = Capability::ALL.into_iter().filter(|c| !matches!(c, Capability::Durable | Capability::Versions));
-        Self {
-            flaw: None,
-            state: Arc::default(),
-            claims: Capabilities::new(claims),
-            counter: Arc::default(),
-        }
+        let claims =
+            Capability::ALL.into_iter().filter(|c| !matches!(c, Capability::Durable | Capability::Versions));
+        Self { flaw: None, state: Arc::default(), claims: Capabilities::new(claims), counter: Arc::default() }
     }
 
     pub fn flawed(flaw: Flaw) -> Self {
@@ -204,10 +200,11 @@ impl RefStore {
         if self.has(Flaw::LanguageLost) {
             attributes.content_language = None;
         }
-        if self.has(Flaw::AttributesSurvive) && attributes.is_empty() {
-            if let Some(old) = state.blobs.get(name) {
-                attributes = old.attributes.clone();
-            }
+        if self.has(Flaw::AttributesSurvive)
+            && attributes.is_empty()
+            && let Some(old) = state.blobs.get(name)
+        {
+            attributes = old.attributes.clone();
         }
         if let Some(left) = state.left.remove(name) {
             attributes = left;
@@ -411,7 +408,9 @@ impl BlobStore for RefStore {
                 let mut chunk = rest.split_to(rest.len().min(30_000));
                 if mixes {
                     let now = state.lock().blobs.get(&name).map(|stored| stored.bytes.clone());
-                    chunk = now.and_then(|now| now.get(at..at + chunk.len()).map(Bytes::copy_from_slice)).unwrap_or(chunk);
+                    chunk = now
+                        .and_then(|now| now.get(at..at + chunk.len()).map(Bytes::copy_from_slice))
+                        .unwrap_or(chunk);
                 }
                 let next = at + chunk.len();
                 Some((Ok(chunk), (rest, next)))
@@ -441,7 +440,9 @@ impl BlobStore for RefStore {
         }
         let bytes = self.read(&name, body).await?;
         match &options.checksum {
-            Some(Checksum::Crc32c(sum)) if crc32c::crc32c(&bytes) != *sum && !self.has(Flaw::ChecksumIgnored) => {
+            Some(Checksum::Crc32c(sum))
+                if crc32c::crc32c(&bytes) != *sum && !self.has(Flaw::ChecksumIgnored) =>
+            {
                 return Err(Error::corrupt("the bytes have another checksum"));
             }
             Some(Checksum::Crc32c(_)) | None => {}
@@ -480,10 +481,10 @@ impl BlobStore for RefStore {
                 state.blobs.retain(|other, _| !other.starts_with(&name));
             }
             let gone = state.blobs.remove(&name);
-            if self.has(Flaw::DeleteLeavesAttributes) {
-                if let Some(gone) = &gone {
-                    state.left.insert(name, gone.attributes.clone());
-                }
+            if self.has(Flaw::DeleteLeavesAttributes)
+                && let Some(gone) = &gone
+            {
+                state.left.insert(name, gone.attributes.clone());
             }
             let fails = gone.is_none() && self.has(Flaw::DeleteMissingFails);
             results.push(if fails { Err(Error::not_found("no such blob")) } else { Ok(()) });
@@ -496,9 +497,8 @@ impl BlobStore for RefStore {
         let creates = options.mode == CopyMode::Create;
         self.require(&[(creates, Capability::CopyCreateOnly), (replaces, Capability::CopyReplace)])?;
         let (from, to) = (self.name_of(from), self.name_of(to));
-        let refused = |state: &State| {
-            creates && state.blobs.contains_key(&to) && !self.has(Flaw::CopyCreateOverwrites)
-        };
+        let refused =
+            |state: &State| creates && state.blobs.contains_key(&to) && !self.has(Flaw::CopyCreateOverwrites);
         let exists = || Error::new(ErrorKind::AlreadyExists, "there is a blob");
         if self.has(Flaw::CopyCreateRaces) {
             let taken = refused(&self.state.lock());

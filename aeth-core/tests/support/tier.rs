@@ -1,8 +1,8 @@
 //! A cache tier in memory.
 
 use aeth_core::cache::{
-    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome, TierCapabilities,
-    TierCapability, TierStatistics,
+    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome,
+    TierCapabilities, TierCapability, TierStatistics,
 };
 use aeth_core::{Clock, ClockExt, Error, Key, Namespace, Result, Tag, async_trait};
 use futures_core::stream::BoxStream;
@@ -123,7 +123,11 @@ impl RefTier {
 
     fn place(&self, space: &Namespace, key: &[u8]) -> (String, Vec<u8>) {
         let space = if self.has(Flaw::NamespaceIgnored) { "" } else { space.as_str() };
-        let key = if self.has(Flaw::KeysAsText) { String::from_utf8_lossy(key).into_owned().into() } else { key.to_vec() };
+        let key = if self.has(Flaw::KeysAsText) {
+            String::from_utf8_lossy(key).into_owned().into()
+        } else {
+            key.to_vec()
+        };
         (space.to_owned(), key)
     }
 
@@ -140,10 +144,18 @@ impl RefTier {
             return None;
         }
         let born = state.born.get(place).copied().unwrap_or(0);
-        let tags = if self.has(Flaw::FirstTagOnly) { entry.tags.get(..1).unwrap_or_default() } else { &entry.tags[..] };
+        let tags = if self.has(Flaw::FirstTagOnly) {
+            entry.tags.get(..1).unwrap_or_default()
+        } else {
+            &entry.tags[..]
+        };
         let hidden = tags.iter().any(|tag| {
             state.tags.iter().any(|((space, dead), moment)| {
-                let same = if self.has(Flaw::TagByPrefix) { dead.starts_with(tag.as_str()) } else { dead == tag.as_str() };
+                let same = if self.has(Flaw::TagByPrefix) {
+                    dead.starts_with(tag.as_str())
+                } else {
+                    dead == tag.as_str()
+                };
                 *space == place.0 && same && (*moment > born || self.has(Flaw::TagForEver))
             })
         });
@@ -187,7 +199,9 @@ impl RefTier {
 
     fn tell(&self, state: &mut State, change: &Invalidation) {
         if !self.has(Flaw::ChangesSecret) {
-            state.listeners.retain(|(handle, listener)| *handle == self.handle || listener.send(change.clone()).is_ok());
+            state
+                .listeners
+                .retain(|(handle, listener)| *handle == self.handle || listener.send(change.clone()).is_ok());
         }
     }
 
@@ -225,10 +239,10 @@ impl CacheTier for RefTier {
         }
         let place = self.place(namespace, key);
         let mut state = self.state.lock();
-        if self.has(Flaw::NowIsOld) {
-            if let Some(old) = state.before.get(&place) {
-                return Some(Lookup::Hit(old.clone()));
-            }
+        if self.has(Flaw::NowIsOld)
+            && let Some(old) = state.before.get(&place)
+        {
+            return Some(Lookup::Hit(old.clone()));
         }
         Some(self.look(&mut state, &place).map_or(Lookup::Miss, Lookup::Hit))
     }
@@ -247,14 +261,20 @@ impl CacheTier for RefTier {
             let place = self.place(namespace, key.as_bytes());
             answers.push(match self.look(&mut state, &place) {
                 Some(entry) => Lookup::Hit(entry),
-                None if self.has(Flaw::MissIsOutage) => Lookup::Unavailable(Error::unavailable("nothing there")),
+                None if self.has(Flaw::MissIsOutage) => {
+                    Lookup::Unavailable(Error::unavailable("nothing there"))
+                }
                 None => Lookup::Miss,
             });
         }
         answers
     }
 
-    async fn put_many(&self, namespace: &Namespace, mut entries: Vec<(Key, Entry)>) -> Result<Vec<PutOutcome>> {
+    async fn put_many(
+        &self,
+        namespace: &Namespace,
+        mut entries: Vec<(Key, Entry)>,
+    ) -> Result<Vec<PutOutcome>> {
         if self.has(Flaw::VersionRaces) {
             let mut keep = Vec::new();
             {
@@ -272,7 +292,8 @@ impl CacheTier for RefTier {
             }
         }
         if self.has(Flaw::BatchesShared) {
-            self.state.lock().scratch = entries.iter().map(|(k, e)| (k.as_bytes().to_vec(), e.clone())).collect();
+            self.state.lock().scratch =
+                entries.iter().map(|(k, e)| (k.as_bytes().to_vec(), e.clone())).collect();
             tokio::task::yield_now().await;
             let scratch = self.state.lock().scratch.clone();
             entries = entries.into_iter().zip(scratch).map(|((key, _), (_, entry))| (key, entry)).collect();
@@ -299,8 +320,10 @@ impl CacheTier for RefTier {
 
     async fn remove_many(&self, namespace: &Namespace, keys: &[Key]) -> Result<()> {
         if self.has(Flaw::RemoveLater) {
-            let (state, places) =
-                (Arc::clone(&self.state), keys.iter().map(|k| self.place(namespace, k.as_bytes())).collect::<Vec<_>>());
+            let (state, places) = (
+                Arc::clone(&self.state),
+                keys.iter().map(|k| self.place(namespace, k.as_bytes())).collect::<Vec<_>>(),
+            );
             drop(tokio::spawn(async move {
                 tokio::task::yield_now().await;
                 places.iter().for_each(|place| drop(state.lock().entries.remove(place)));
@@ -353,7 +376,12 @@ impl CacheTier for RefTier {
         Ok(())
     }
 
-    async fn get_or_lease_many(&self, namespace: &Namespace, keys: &[Key], ttl: Duration) -> Vec<LeaseLookup> {
+    async fn get_or_lease_many(
+        &self,
+        namespace: &Namespace,
+        keys: &[Key],
+        ttl: Duration,
+    ) -> Vec<LeaseLookup> {
         if !self.claims.has(TierCapability::Lease) {
             return vec![LeaseLookup::Unavailable(Error::unsupported("no leases")); keys.len()];
         }
@@ -371,7 +399,10 @@ impl CacheTier for RefTier {
                     answers.push(LeaseLookup::Hit(entry));
                     continue;
                 }
-                let held = state.leases.get(&place).is_some_and(|lease| now < lease.until || self.has(Flaw::LeaseForEver));
+                let held = state
+                    .leases
+                    .get(&place)
+                    .is_some_and(|lease| now < lease.until || self.has(Flaw::LeaseForEver));
                 held && !self.has(Flaw::LeaseAlwaysGranted)
             };
             if self.has(Flaw::LeaseRaces) {
@@ -390,7 +421,13 @@ impl CacheTier for RefTier {
         answers
     }
 
-    async fn fill(&self, namespace: &Namespace, key: &Key, token: LeaseToken, entry: Entry) -> Result<FillOutcome> {
+    async fn fill(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        token: LeaseToken,
+        entry: Entry,
+    ) -> Result<FillOutcome> {
         if !self.claims.has(TierCapability::Lease) {
             return Err(Error::unsupported("no leases"));
         }

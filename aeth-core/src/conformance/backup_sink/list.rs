@@ -47,7 +47,11 @@ pub(super) async fn a_listing_has_every_object(subject: &SinkSubject) -> Check {
         }
         for (id, bytes) in written.iter().filter(|(id, _)| id.kind() == kind) {
             let size = sizes.get(id).copied();
-            ensure!(size == Some(bytes.len() as u64), "{id} of {} bytes is listed with {size:?}", bytes.len());
+            ensure!(
+                size == Some(bytes.len() as u64),
+                "{id} of {} bytes is listed with {size:?}",
+                bytes.len()
+            );
         }
     }
     Ok(())

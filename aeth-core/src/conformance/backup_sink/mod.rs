@@ -1,4 +1,4 @@
-//! The laws of [`BackupSink`](crate::backup::BackupSink).
+//! The laws of [`BackupSink`].
 //!
 //! They need a sink without a configuration, of their own: objects have no prefix to hide under. What can be
 //! removed is removed again.

@@ -40,9 +40,10 @@ impl SinkSubject {
 
     /// Bytes that no other law and no other run has, and the object that they make.
     pub(super) fn object(&self, kind: ObjectKind, seed: u64, size: usize) -> (ObjectId, Bytes) {
-        let law = self.law.bytes().fold(self.run, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let law = self
+            .law
+            .bytes()
+            .fold(self.run, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let bytes = tools::pattern(law.wrapping_add(seed), size);
         let id = match kind {
             ObjectKind::Config => ObjectId::config(),
@@ -64,14 +65,18 @@ impl SinkSubject {
 
     /// Demands that the object is there with exactly these bytes.
     pub(super) async fn holds(&self, what: &str, id: &ObjectId, bytes: &Bytes) -> Checked<()> {
-        let size = self.sink.size(id).await.map_err(|error| Breach::Failed(format!("{what}: size: {error}")))?;
+        let size =
+            self.sink.size(id).await.map_err(|error| Breach::Failed(format!("{what}: size: {error}")))?;
         if size != bytes.len() as u64 {
             return Err(Breach::Failed(format!("{what}: its size is {size}, not {}", bytes.len())));
         }
         let read = self.sink.read(id, None).await;
         let read = read.map_err(|error| Breach::Failed(format!("{what}: read: {error}")))?;
         if read != *bytes {
-            return Err(Breach::Failed(format!("{what}: {} bytes come back, other than written", read.len())));
+            return Err(Breach::Failed(format!(
+                "{what}: {} bytes come back, other than written",
+                read.len()
+            )));
         }
         Ok(())
     }

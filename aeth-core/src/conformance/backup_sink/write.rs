@@ -122,7 +122,8 @@ pub(super) async fn concurrent_writes_are_all_there(subject: &SinkSubject) -> Ch
             for round in 0..subject.rounds as u64 {
                 // Two workers each write the same objects.
                 let seed = (worker / 2) * 1000 + round;
-                let (id, bytes) = subject.object(ObjectKind::Pack, seed, 3000 + usize::try_from(seed).unwrap_or(0));
+                let (id, bytes) =
+                    subject.object(ObjectKind::Pack, seed, 3000 + usize::try_from(seed).unwrap_or(0));
                 subject.sink.write(&id, bytes.clone()).await?;
                 subject.holds("an object beside others", &id, &bytes).await?;
             }
@@ -156,7 +157,9 @@ pub(super) async fn a_dropped_write_is_whole_or_nothing(subject: &SinkSubject) -
 async fn whole_or_absent(subject: &SinkSubject, id: &ObjectId, bytes: &Bytes) -> Check {
     match subject.sink.read(id, None).await {
         Ok(read) if read == *bytes => Ok(()),
-        Ok(read) => Err(Breach::Failed(format!("a dropped write left {} of {} bytes", read.len(), bytes.len()))),
+        Ok(read) => {
+            Err(Breach::Failed(format!("a dropped write left {} of {} bytes", read.len(), bytes.len())))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -41,11 +41,7 @@ pub(super) async fn attributes_come_back(subject: &BlobSubject) -> Check {
 }
 
 /// Demands these attributes; the storage class is the engine's own.
-pub(super) fn same(
-    what: &str,
-    found: Option<&Attributes>,
-    wanted: &Attributes,
-) -> Check {
+pub(super) fn same(what: &str, found: Option<&Attributes>, wanted: &Attributes) -> Check {
     let Some(found) = found else {
         return Err(Breach::Failed(format!("{what} carries no attributes, though they are claimed")));
     };

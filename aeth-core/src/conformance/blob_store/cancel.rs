@@ -29,7 +29,11 @@ pub(super) async fn a_dropped_put_leaves_the_old(subject: &BlobSubject) -> Check
         subject.absent("the path of a dropped put", &free).await?;
     }
     let listed = subject.listed("").await?;
-    ensure!(listed.len() == 1, "a dropped put left {} entries in the listing", listed.len().saturating_sub(1));
+    ensure!(
+        listed.len() == 1,
+        "a dropped put left {} entries in the listing",
+        listed.len().saturating_sub(1)
+    );
     // Nothing that the dropped put held is in the way.
     subject.put(&taken, &new).await?;
     subject.put(&free, &new).await?;
@@ -90,7 +94,9 @@ async fn one_of(subject: &BlobSubject, path: &BlobPath, states: &[&Bytes]) -> Re
     match subject.store.get_bytes(path).await {
         Ok(read) => match states.iter().position(|state| **state == read) {
             Some(state) => Ok(Some(state)),
-            None => Err(Breach::Failed(format!("{path} has {} bytes that are neither old nor new", read.len()))),
+            None => {
+                Err(Breach::Failed(format!("{path} has {} bytes that are neither old nor new", read.len())))
+            }
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),

@@ -3,9 +3,7 @@
 use super::BlobSubject;
 use super::attributes::{full, same};
 use crate::ErrorKind;
-use crate::blob::{
-    Attributes, BlobStoreExt, Capability, CopyAttributes, CopyOptions, ETag, PutOptions,
-};
+use crate::blob::{Attributes, BlobStoreExt, Capability, CopyAttributes, CopyOptions, ETag, PutOptions};
 use crate::conformance::law::{applies, ensure};
 use crate::conformance::tools::{fails, join, pattern};
 use crate::conformance::{Breach, Check};

@@ -11,7 +11,8 @@ use crate::conformance::{Breach, Check};
 /// with a deleted one; there is one result for each path, in order, and duplicates are allowed.
 pub(super) async fn delete_removes_exactly_its_paths(subject: &BlobSubject) -> Check {
     let gone = [subject.path("a")?, subject.path("dir/b")?, subject.path("dir/sub/c")?];
-    let kept = [subject.path("aa")?, subject.path("dir/bb")?, subject.path("dir/sub/cc")?, subject.path("z")?];
+    let kept =
+        [subject.path("aa")?, subject.path("dir/bb")?, subject.path("dir/sub/cc")?, subject.path("z")?];
     let bytes = pattern(1, 100);
     for path in gone.iter().chain(&kept) {
         subject.put(path, &bytes).await?;

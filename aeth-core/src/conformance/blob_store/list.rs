@@ -8,7 +8,21 @@ use crate::conformance::{Breach, Check};
 
 /// Names whose byte order differs from the order of their segments, of their letters and of their lengths.
 const NAMES: [&str; 16] = [
-    "A", "B/x", "Z", "a!", "a-", "a.", "a/b0", "a/bb/c", "a/bb/d", "a0", "aa", "b", "dir/1", "dir/sub/2", "z",
+    "A",
+    "B/x",
+    "Z",
+    "a!",
+    "a-",
+    "a.",
+    "a/b0",
+    "a/bb/c",
+    "a/bb/d",
+    "a0",
+    "aa",
+    "b",
+    "dir/1",
+    "dir/sub/2",
+    "z",
     "é/ü",
 ];
 
@@ -57,7 +71,8 @@ pub(super) async fn a_listing_is_in_byte_order(subject: &BlobSubject) -> Check {
 /// directory; it may be a whole path or reach into a segment.
 pub(super) async fn a_prefix_is_bytes(subject: &BlobSubject) -> Check {
     plant(subject).await?;
-    for prefix in ["a", "a/", "a/b", "a/bb", "a/bb/", "a/bb/c", "dir", "dir/", "di", "z", "é", "B", "zz", "a/c", "é/"]
+    for prefix in
+        ["a", "a/", "a/b", "a/bb", "a/bb/", "a/bb/c", "dir", "dir/", "di", "z", "é", "B", "zz", "a/c", "é/"]
     {
         let wanted: Vec<&str> = NAMES.into_iter().filter(|name| name.starts_with(prefix)).collect();
         let (blobs, _) = page(subject, ListOptions::prefix(subject.text(prefix))).await?;
@@ -92,7 +107,9 @@ pub(super) async fn a_delimiter_groups(subject: &BlobSubject) -> Check {
 pub(super) async fn start_after_leaves_out_what_is_before(subject: &BlobSubject) -> Check {
     subject.needs(Capability::ListStartAfter)?;
     plant(subject).await?;
-    for after in ["!", "A", "B", "a", "a-", "a/b0", "a/b1", "a/zzz", "b", "dir/sub/2", "z", "é/ü", "\u{10ffff}"] {
+    for after in
+        ["!", "A", "B", "a", "a-", "a/b0", "a/b1", "a/zzz", "b", "dir/sub/2", "z", "é/ü", "\u{10ffff}"]
+    {
         for prefix in ["", "a", "a/", "dir/"] {
             let wanted: Vec<&str> =
                 NAMES.into_iter().filter(|name| name.starts_with(prefix) && *name > after).collect();
@@ -116,7 +133,13 @@ pub(super) async fn a_listing_agrees_with_heads(subject: &BlobSubject) -> Check 
     for meta in listed {
         let head = subject.store.head(&meta.path).await?;
         if subject.capabilities().listed_size == ListedSize::Exact {
-            ensure!(meta.size == head.size, "{}: listed with {} bytes, has {}", meta.path, meta.size, head.size);
+            ensure!(
+                meta.size == head.size,
+                "{}: listed with {} bytes, has {}",
+                meta.path,
+                meta.size,
+                head.size
+            );
         }
         ensure!(
             meta.etag.is_none() || meta.etag == head.etag,
@@ -126,7 +149,13 @@ pub(super) async fn a_listing_agrees_with_heads(subject: &BlobSubject) -> Check 
             head.etag
         );
         let apart = meta.modified.duration_since(head.modified).unwrap_or_else(|error| error.duration());
-        ensure!(apart.as_secs() < 2, "{}: listed with {:?}, has {:?}", meta.path, meta.modified, head.modified);
+        ensure!(
+            apart.as_secs() < 2,
+            "{}: listed with {:?}, has {:?}",
+            meta.path,
+            meta.modified,
+            head.modified
+        );
     }
     Ok(())
 }

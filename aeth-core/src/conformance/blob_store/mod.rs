@@ -1,4 +1,4 @@
-//! The laws of [`BlobStore`](crate::blob::BlobStore).
+//! The laws of [`BlobStore`].
 //!
 //! They hold for every store and every layer. A law about a [`Capability`](crate::blob::Capability) is skipped
 //! where it is not claimed, except that the suite then checks that calls which need it are refused with

@@ -9,14 +9,65 @@ use crate::{BlobPath, ErrorKind};
 
 /// Names that every store must take.
 const ODD: [&str; 44] = [
-    "space in it", "+", "a+b", "%", "%41", "%2F", "%2e%2e", "100%", "#", "a#b", "?", "a?b=c&d", "&amp;", "'", "\"",
-    "`", "$HOME", "~", "~user", "*", "[a]", "{b}", "(c)", "|", "!", "@", "=", ",", ";", ":", "a:b", "-", "--help",
-    "...", ".hidden", "dir./x.", "name.tmp", "a.b.c", "ü", "u\u{308}", "日本語/ファイル", "🦀", "CON", "a=b/c@d",
+    "space in it",
+    "+",
+    "a+b",
+    "%",
+    "%41",
+    "%2F",
+    "%2e%2e",
+    "100%",
+    "#",
+    "a#b",
+    "?",
+    "a?b=c&d",
+    "&amp;",
+    "'",
+    "\"",
+    "`",
+    "$HOME",
+    "~",
+    "~user",
+    "*",
+    "[a]",
+    "{b}",
+    "(c)",
+    "|",
+    "!",
+    "@",
+    "=",
+    ",",
+    ";",
+    ":",
+    "a:b",
+    "-",
+    "--help",
+    "...",
+    ".hidden",
+    "dir./x.",
+    "name.tmp",
+    "a.b.c",
+    "ü",
+    "u\u{308}",
+    "日本語/ファイル",
+    "🦀",
+    "CON",
+    "a=b/c@d",
 ];
 
 /// Names that a store may refuse, but must not change.
 const HARD: [&str; 12] = [
-    "a\nb", "a\tb", "a\rb", "\u{1}", "\u{7f}", "\u{85}", "\u{fffe}", "\u{202e}rtl", "back\\slash", "<a>", "trailing ",
+    "a\nb",
+    "a\tb",
+    "a\rb",
+    "\u{1}",
+    "\u{7f}",
+    "\u{85}",
+    "\u{fffe}",
+    "\u{202e}rtl",
+    "back\\slash",
+    "<a>",
+    "trailing ",
     " leading",
 ];
 
@@ -35,7 +86,9 @@ pub(super) async fn odd_names_are_kept_as_they_are(subject: &BlobSubject) -> Che
     }
     check(subject, &names).await?;
     for (i, name) in names.iter().enumerate() {
-        subject.holds(&format!("the blob {name:?}"), &subject.path(name)?, &pattern(i as u64, 20 + i)).await?;
+        subject
+            .holds(&format!("the blob {name:?}"), &subject.path(name)?, &pattern(i as u64, 20 + i))
+            .await?;
     }
     let paths: Vec<BlobPath> = names.iter().map(|name| subject.path(name)).collect::<Result<_, _>>()?;
     for path in &paths {
@@ -104,7 +157,9 @@ async fn keep(subject: &BlobSubject, path: &BlobPath, seed: u64) -> Result<bool,
             Ok(true)
         }
         Err(error) if refuses(error.kind()) => Ok(false),
-        Err(error) => Err(Breach::Failed(format!("the name {path:?} fails with {:?}: {error}", error.kind()))),
+        Err(error) => {
+            Err(Breach::Failed(format!("the name {path:?} fails with {:?}: {error}", error.kind())))
+        }
     }
 }
 
@@ -124,7 +179,8 @@ async fn check(subject: &BlobSubject, names: &[String]) -> Check {
     ensure!(listed == wanted, "the listing is not in byte order: {listed:?}");
     for name in &wanted {
         let page = subject.store.list_page(ListOptions::prefix(subject.text(name))).await?;
-        let found = page.blobs.iter().any(|meta| subject.rest(meta.path.as_str()).is_ok_and(|rest| rest == name));
+        let found =
+            page.blobs.iter().any(|meta| subject.rest(meta.path.as_str()).is_ok_and(|rest| rest == name));
         ensure!(found, "the listing with the prefix {name:?} lacks it");
     }
     Ok(())

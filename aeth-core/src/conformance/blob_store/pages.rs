@@ -81,7 +81,11 @@ pub(super) async fn a_foreign_token_is_invalid(subject: &BlobSubject) -> Check {
     subject.put(&subject.path("blob")?, &pattern(1, 5)).await?;
     for token in ["", "not a token of this store \u{1f4a5}"] {
         let options = ListOptions::prefix(subject.text("")).with_token(PageToken::new(token));
-        fails(&format!("the token {token:?}"), subject.store.list_page(options).await, &[ErrorKind::Invalid])?;
+        fails(
+            &format!("the token {token:?}"),
+            subject.store.list_page(options).await,
+            &[ErrorKind::Invalid],
+        )?;
     }
     Ok(())
 }

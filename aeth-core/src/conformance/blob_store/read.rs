@@ -117,11 +117,10 @@ pub(super) async fn conditional_get_follows_the_time(subject: &BlobSubject) -> C
     subject.put(&path, &pattern(1, 100)).await?;
     let modified = subject.store.head(&path).await?.modified;
     let (before, after) = (modified - Duration::from_secs(100), modified + Duration::from_secs(100));
-    let with = |since, unmodified| {
-        let mut options = GetOptions::default();
-        options.if_modified_since = since;
-        options.if_unmodified_since = unmodified;
-        options
+    let with = |since, unmodified| GetOptions {
+        if_modified_since: since,
+        if_unmodified_since: unmodified,
+        ..GetOptions::default()
     };
     for options in [with(Some(before), None), with(None, Some(after)), with(None, Some(modified))] {
         let what = format!("{options:?} of a blob modified at {modified:?}");
@@ -152,7 +151,9 @@ pub(super) async fn an_open_read_never_mixes(subject: &BlobSubject) -> Check {
             read.extend_from_slice(&chunk?);
         }
         match change {
-            "overwrite" => drop(subject.store.put_opts(&path, new.clone().into(), PutOptions::default()).await?),
+            "overwrite" => {
+                drop(subject.store.put_opts(&path, new.clone().into(), PutOptions::default()).await?)
+            }
             "delete" => subject.store.delete(&path).await?,
             _ => drop(subject.store.rename(&source, &path).await?),
         }

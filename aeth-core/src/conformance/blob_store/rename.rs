@@ -74,8 +74,7 @@ pub(super) async fn an_atomic_rename_shows_one_path(subject: &BlobSubject) -> Ch
         subject.put(&from, &bytes).await?;
         let done = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
-        let (store, source, target, over) =
-            (subject.handle(1), from.clone(), to.clone(), Arc::clone(&done));
+        let (store, source, target, over) = (subject.handle(1), from.clone(), to.clone(), Arc::clone(&done));
         tasks.spawn(async move {
             loop {
                 let last = over.load(Ordering::SeqCst);

@@ -94,10 +94,9 @@ impl BlobSubject {
 
     /// Takes this law's place off a listed path or prefix.
     pub(super) fn rest<'a>(&self, listed: &'a str) -> Checked<&'a str> {
-        listed
-            .strip_prefix(self.prefix.as_str())
-            .and_then(|rest| rest.strip_prefix('/'))
-            .ok_or_else(|| Breach::Failed(format!("the listing gives {listed:?}, outside of the prefix asked for")))
+        listed.strip_prefix(self.prefix.as_str()).and_then(|rest| rest.strip_prefix('/')).ok_or_else(|| {
+            Breach::Failed(format!("the listing gives {listed:?}, outside of the prefix asked for"))
+        })
     }
 
     /// The handles that laws about concurrency use in turn.

@@ -27,7 +27,8 @@ pub(super) async fn an_upload_joins_its_parts(subject: &BlobSubject) -> Check {
     let (one, two, nine) = (part(subject, 1)?, part(subject, 2)?, pattern(9, 1000));
     upload.put_part(2, Body::Bytes(part(subject, 7)?)).await?;
     let body = once(&nine, 300);
-    let (ninth, first) = futures_util::join!(upload.put_part(9, body), upload.put_part(1, one.clone().into()));
+    let (ninth, first) =
+        futures_util::join!(upload.put_part(9, body), upload.put_part(1, one.clone().into()));
     let second = upload.put_part(2, once(&two, 30_000)).await?;
     let parts = [first?, second, ninth?];
     for (part, (number, bytes)) in parts.iter().zip([(1, &one), (2, &two), (9, &nine)]) {

@@ -5,7 +5,7 @@ use super::upload::part;
 use crate::blob::{BlobStoreExt, Capability, ETag, Part, PutMode, PutOptions};
 use crate::conformance::Check;
 use crate::conformance::law::ensure;
-use crate::conformance::tools::{fails, failing, pattern, trickle};
+use crate::conformance::tools::{failing, fails, pattern, trickle};
 use crate::{Body, Error, ErrorKind};
 
 /// law: an-upload-decides-its-condition-at-completion. A path that was free at the beginning and is taken at the
@@ -72,7 +72,8 @@ pub(super) async fn an_upload_refuses_bad_parts(subject: &BlobSubject) -> Check 
     }
     let least = subject.capabilities().min_part;
     if least > 1 {
-        let small = upload.put_part(1, pattern(3, usize::try_from(least - 1).unwrap_or_default()).into()).await;
+        let small =
+            upload.put_part(1, pattern(3, usize::try_from(least - 1).unwrap_or_default()).into()).await;
         let complete = match small {
             Ok(small) => upload.complete(&[small, two], None).await,
             Err(error) => Err(error),

@@ -3,7 +3,7 @@
 use super::BlobSubject;
 use crate::blob::{Attributes, BlobStoreExt, Capability, Checksum, PutOptions};
 use crate::conformance::law::{applies, ensure};
-use crate::conformance::tools::{Again, fails, failing, gated, once, pattern, trickle};
+use crate::conformance::tools::{Again, failing, fails, gated, once, pattern, trickle};
 use crate::conformance::{Breach, Check};
 use crate::{Body, Error, ErrorKind};
 use bytes::Bytes;
@@ -149,7 +149,10 @@ pub(super) async fn overwrite_replaces_everything(subject: &BlobSubject) -> Chec
     let meta = subject.holds("the shorter blob over a longer one", &path, &short).await?;
     if attributes {
         let left = meta.attributes.unwrap_or_default();
-        ensure!(!left.user.contains_key("owner"), "attributes of the blob that was replaced remain: {left:?}");
+        ensure!(
+            !left.user.contains_key("owner"),
+            "attributes of the blob that was replaced remain: {left:?}"
+        );
         ensure!(
             left.content_type.as_deref() != Some("text/plain"),
             "the content type of the blob that was replaced remains"
@@ -184,7 +187,8 @@ pub(super) async fn a_checksum_is_verified(subject: &BlobSubject) -> Check {
             subject.put(&path, &old).await?;
             let options = PutOptions::default().with_checksum(wrong.clone());
             let put = subject.store.put_opts(&path, body, options).await;
-            let error = fails("a put with a wrong checksum", put, &[ErrorKind::Corrupt, ErrorKind::Unsupported])?;
+            let error =
+                fails("a put with a wrong checksum", put, &[ErrorKind::Corrupt, ErrorKind::Unsupported])?;
             subject.holds("the blob under a put with a wrong checksum", &path, &old).await?;
             let options = PutOptions::default().with_checksum(right.clone());
             let put = subject.store.put_opts(&path, digits.clone().into(), options).await;

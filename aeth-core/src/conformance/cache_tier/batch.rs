@@ -2,10 +2,10 @@
 
 use super::TierSubject;
 use super::subject::{found, key};
+use crate::Key;
 use crate::cache::PutOutcome;
 use crate::conformance::law::ensure;
 use crate::conformance::{Breach, Check};
-use crate::Key;
 
 /// law: answers-are-in-order. There is one answer for each key, in the order asked, for repeated, missing and no
 /// keys too.

@@ -69,7 +69,8 @@ pub(super) async fn concurrent_batches_do_not_mix(subject: &TierSubject) -> Chec
             for round in 0..subject.rounds as u64 {
                 let keys: Vec<Key> =
                     (0..10).map(|i| key(&format!("{worker}-{i}"))).collect::<Result<_, Breach>>()?;
-                let value = |i: u64| pattern(worker * 1000 + round * 10 + i, 50 + usize::try_from(i).unwrap_or(0));
+                let value =
+                    |i: u64| pattern(worker * 1000 + round * 10 + i, 50 + usize::try_from(i).unwrap_or(0));
                 let entries =
                     keys.iter().zip(0..).map(|(key, i)| (key.clone(), subject.entry(value(i)))).collect();
                 tier.put_many(&space, entries).await?;

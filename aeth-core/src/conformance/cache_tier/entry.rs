@@ -53,8 +53,20 @@ pub(super) async fn keys_are_any_bytes(subject: &TierSubject) -> Check {
     let space = subject.space("a")?;
     let mut keys: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
     let others: [&[u8]; 14] = [
-        b"\0\0", b"a\0", b"\0a", b"a:b", b"a b", b"a\r\nb", b"a%b", b"a*b", b"{a}", b"'; --", b"\xff\xff",
-        "é".as_bytes(), "e\u{301}".as_bytes(), b"a/../b",
+        b"\0\0",
+        b"a\0",
+        b"\0a",
+        b"a:b",
+        b"a b",
+        b"a\r\nb",
+        b"a%b",
+        b"a*b",
+        b"{a}",
+        b"'; --",
+        b"\xff\xff",
+        "é".as_bytes(),
+        "e\u{301}".as_bytes(),
+        b"a/../b",
     ];
     keys.extend(others.map(<[u8]>::to_vec));
     keys.extend([vec![b'k'; 511], vec![b'k'; 512], vec![0; 512], vec![255; 512]]);

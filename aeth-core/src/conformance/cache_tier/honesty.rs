@@ -21,7 +21,9 @@ pub(super) async fn what_is_not_claimed_is_refused(subject: &TierSubject) -> Che
     if !claims.has(TierCapability::Lease) {
         match subject.ask(&space, "key", LEASE).await? {
             LeaseLookup::Unavailable(error) if error.kind() == ErrorKind::Unsupported => {}
-            answer => return Err(Breach::Failed(format!("leases are not claimed, a look-up gives {answer:?}"))),
+            answer => {
+                return Err(Breach::Failed(format!("leases are not claimed, a look-up gives {answer:?}")));
+            }
         }
         let token = LeaseToken::new(1);
         let filled = tier.fill(&space, &key("key")?, token, subject.entry("x")).await;

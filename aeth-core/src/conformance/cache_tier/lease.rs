@@ -111,7 +111,10 @@ pub(super) async fn leases_come_in_order(subject: &TierSubject) -> Check {
             ensure!(b.value == "b" && d.value == "d", "the hits of a batch are exchanged");
             ensure!(!matches!(again, Hit(_)), "a missing key is a hit the second time");
             // A tier may give the same lease to the same caller twice, but never two leases.
-            ensure!(!matches!(again, Granted(token) if token != a), "one batch is granted two leases on a key");
+            ensure!(
+                !matches!(again, Granted(token) if token != a),
+                "one batch is granted two leases on a key"
+            );
             let outcome = subject.tier.fill(&space, &key("a")?, *a, subject.entry("a")).await?;
             ensure!(outcome == FillOutcome::Stored, "the first lease of a batch is {outcome:?}");
             let outcome = subject.tier.fill(&space, &key("e")?, *e, subject.entry("e")).await?;

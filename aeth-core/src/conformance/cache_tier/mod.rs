@@ -1,4 +1,4 @@
-//! The laws of [`CacheTier`](crate::cache::CacheTier).
+//! The laws of [`CacheTier`].
 //!
 //! The contract lets a tier drop any entry at any time; the laws expect that it does not drop the few small
 //! entries that they have just put.

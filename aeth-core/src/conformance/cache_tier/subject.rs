@@ -1,6 +1,8 @@
 //! The tier under test.
 
-use crate::cache::{CacheTier, CacheTierExt, Entry, LeaseLookup, LeaseToken, Lookup, PutOutcome, TierCapability};
+use crate::cache::{
+    CacheTier, CacheTierExt, Entry, LeaseLookup, LeaseToken, Lookup, PutOutcome, TierCapability,
+};
 use crate::conformance::Breach;
 use crate::conformance::law::Subject;
 use crate::{Clock, ClockExt, Key, Namespace};
@@ -180,7 +182,9 @@ pub(super) fn found(what: &str, answer: Lookup) -> Checked<Option<Entry>> {
     match answer {
         Lookup::Hit(entry) => Ok(Some(entry)),
         Lookup::Miss => Ok(None),
-        Lookup::Unavailable(error) => Err(Breach::Failed(format!("{what}: the tier does not answer: {error}"))),
+        Lookup::Unavailable(error) => {
+            Err(Breach::Failed(format!("{what}: the tier does not answer: {error}")))
+        }
     }
 }
 

@@ -17,7 +17,12 @@ pub(super) async fn a_tag_takes_its_entries(subject: &TierSubject) -> Check {
     subject.needs(TierCapability::Tags)?;
     let (space, other) = (subject.space("a")?, subject.space("b")?);
     let entries: [(&str, &[&str]); 6] = [
-        ("one", &["x"]), ("two", &["y", "x"]), ("three", &["z"]), ("four", &["w"]), ("none", &[]), ("all", &["x", "z"]),
+        ("one", &["x"]),
+        ("two", &["y", "x"]),
+        ("three", &["z"]),
+        ("four", &["w"]),
+        ("none", &[]),
+        ("all", &["x", "z"]),
     ];
     for (name, its) in entries {
         subject.store(&space, name, subject.entry(name).with_tags(tags(its)?)).await?;
@@ -28,7 +33,10 @@ pub(super) async fn a_tag_takes_its_entries(subject: &TierSubject) -> Check {
     for name in ["one", "two", "three", "all"] {
         subject.miss("after its tag was invalidated", &space, name).await?;
         if let Some(answer) = subject.tier.get_now(&space, name.as_bytes()) {
-            ensure!(!matches!(answer, Lookup::Hit(_)), "get_now gives {name:?} after its tag was invalidated");
+            ensure!(
+                !matches!(answer, Lookup::Hit(_)),
+                "get_now gives {name:?} after its tag was invalidated"
+            );
         }
         if subject.tier.capabilities().has(TierCapability::Lease) {
             let answer = subject.ask(&space, name, Duration::from_secs(1)).await?;

@@ -49,7 +49,8 @@ pub(super) async fn concurrent_versions_end_with_the_greatest(subject: &TierSubj
         let name = format!("key-{round}");
         let mut tasks = JoinSet::new();
         for i in 0..6_u64 {
-            let (tier, space, key) = (subject.handle(usize::try_from(i).unwrap_or(0)), space.clone(), key(&name)?);
+            let (tier, space, key) =
+                (subject.handle(usize::try_from(i).unwrap_or(0)), space.clone(), key(&name)?);
             let version = 1 + (i * 5 + round as u64) % 6;
             let entry = subject.entry(version.to_string()).with_version(version);
             tasks.spawn(async move { tier.put(&space, key, entry).await.map_err(Breach::from) });
