@@ -15,6 +15,8 @@ use std::time::Duration;
 /// Attempts on one sink for an error that says trying again can help.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
+/// What tidying up after a failed write may take.
+const DISCARD: Duration = Duration::from_secs(10);
 
 /// The name of a content-named object.
 pub(crate) fn object(kind: ObjectKind, id: Id) -> ObjectId {
@@ -102,9 +104,26 @@ impl Sink {
     }
 
     pub(crate) async fn write(&self, id: &ObjectId, bytes: &Bytes) -> Result<()> {
-        self.attempt("write", || self.inner.write(id, bytes.clone())).await?;
+        if let Err(error) = self.attempt("write", || self.inner.write(id, bytes.clone())).await {
+            self.discard(id).await;
+            return Err(error);
+        }
         self.state.lock().written += u64::try_from(bytes.len()).unwrap_or(0);
         Ok(())
+    }
+
+    /// Removes what a failed write may have left behind: half an index would keep everybody from reading the
+    /// repository. Nothing refers to the object yet.
+    async fn discard(&self, id: &ObjectId) {
+        let transient = id.kind().is_transient() || !self.inner.capabilities().append_only;
+        if !transient || matches!(id.kind(), ObjectKind::Config | ObjectKind::Key) {
+            return;
+        }
+        let limit = self.limit.min(DISCARD);
+        let removed = self.clock.timeout(limit, self.inner.remove(std::slice::from_ref(id))).await;
+        if let Err(error) = removed.and_then(|result| result) {
+            tracing::debug!(sink = %self.inner.name(), object = %id, %error, "a failed write may have left something");
+        }
     }
 
     pub(crate) async fn read(&self, id: &ObjectId, range: Option<Range<u64>>) -> Result<Bytes> {

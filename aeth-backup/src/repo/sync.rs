@@ -38,15 +38,19 @@ impl Shared {
         for (sink, list) in live.iter().zip(lists) {
             match list {
                 Ok(list) => {
-                    union.extend(list.iter().copied());
+                    for (id, size) in &list {
+                        // A shorter copy is a torn one.
+                        let longest = union.entry(*id).or_insert(*size);
+                        *longest = (*longest).max(*size);
+                    }
                     held.push((sink, list));
                 }
                 Err(error) => sink.fail(error),
             }
         }
         for (sink, list) in held {
-            let lacks = union.keys().filter(|id| list.binary_search_by_key(id, |(have, _)| have).is_err());
-            for id in lacks {
+            let lacks = union.iter().filter(|(id, size)| list.binary_search(&(**id, **size)).is_err());
+            for (id, _) in lacks {
                 let name = object(kind, *id);
                 let bytes = self.sinks.read(&name, None, |bytes| {
                     if Id::of(&bytes) == *id {

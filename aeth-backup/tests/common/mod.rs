@@ -26,16 +26,16 @@ pub const PASSWORD: &str = "correct horse";
 
 /// A repository in a directory, in restic's layout. Writes are atomic (a temporary file, then a rename), so
 /// that a killed process leaves no torn file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DirSink {
     pub root: PathBuf,
     /// Writes that succeed before every further one fails; `u64::MAX` for never.
-    pub fail_after: AtomicU64,
+    pub fail_after: Arc<AtomicU64>,
 }
 
 impl DirSink {
     pub fn new(root: impl Into<PathBuf>) -> Arc<Self> {
-        Arc::new(Self { root: root.into(), fail_after: AtomicU64::new(u64::MAX) })
+        Arc::new(Self { root: root.into(), fail_after: Arc::new(AtomicU64::new(u64::MAX)) })
     }
 
     pub fn path(&self, id: &ObjectId) -> PathBuf {

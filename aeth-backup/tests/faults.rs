@@ -1,0 +1,110 @@
+//! Sinks that go wrong in every way, by seed: whatever happens, the repository is whole, and a run without faults
+//! completes it.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
+
+mod common;
+
+use aeth_backup::{CheckOptions, PathSource, Plan, Quorum, Repository, RestoreOptions};
+use aeth_core::ErrorKind;
+use aeth_core::backup::{BackupSink, BlobSink};
+use aeth_core::sim::{Fault, FaultPlan, FaultySink};
+use common::*;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn faulty(root: &Path, plan: &FaultPlan) -> Arc<dyn BackupSink> {
+    Arc::new(FaultySink::new(DirSink::clone(&DirSink::new(root)), plan.clone()))
+}
+
+fn plan_of(seed: u64) -> FaultPlan {
+    FaultPlan::new(seed)
+        .chance("write", 0.03, Fault::Torn)
+        .chance("write", 0.03, Fault::Lost)
+        .chance("write", 0.03, Fault::error(ErrorKind::Full))
+        .chance("read", 0.03, Fault::unavailable())
+        .chance("read", 0.03, Fault::Flip)
+        .chance("list", 0.02, Fault::Torn)
+        .chance("remove", 0.05, Fault::Lost)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_by_seed() {
+    let count = std::env::var("AETH_TORTURE_COUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(12_u64);
+    let first = std::env::var("AETH_TORTURE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1_u64);
+    let (mut failed, mut partial) = (0, 0);
+    for seed in first..first + count {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, a, b) = (dir.path().join("s"), dir.path().join("a"), dir.path().join("b"));
+        sample_tree(&source, seed);
+        init(&[&a, &b]).await;
+        let small = || options().pack_size(1 << 20).sink_timeout(Duration::from_secs(20)).quorum(Quorum::AtLeast(1));
+        for round in 0..3 {
+            let (one, two) = (plan_of(seed * 100 + round), plan_of(seed * 100 + 50 + round));
+            let sinks = vec![faulty(&a, &one), faulty(&b, &two)];
+            let run = async {
+                let repository = Repository::open(sinks, &password(), small()).await?;
+                repository.backup(Plan::new().source(PathSource::new(&source).unwrap())).await
+            };
+            match run.await {
+                Ok(report) if report.is_complete() => {}
+                Ok(_) => partial += 1,
+                Err(_) => failed += 1,
+            }
+        }
+        let repository = open(&[&a, &b]).await;
+        let report = repository.backup(Plan::new().source(PathSource::new(&source).unwrap())).await;
+        let report = report.unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+        assert!(report.is_complete(), "seed {seed}: {report:?}");
+        let check = repository.check(CheckOptions::all_data()).await.unwrap();
+        assert!(check.is_ok(), "seed {seed}: {check:?}");
+        for (number, sink) in [&a, &b].into_iter().enumerate() {
+            let target = dir.path().join(format!("t{number}"));
+            let lone = open(&[sink]).await;
+            let options = RestoreOptions::new(&target).root(source.to_str().unwrap());
+            assert!(lone.restore(&report.snapshot, options).await.unwrap().is_complete(), "seed {seed}");
+            assert_same_tree(&source, &target);
+        }
+    }
+    assert!(failed + partial > 0, "no fault was ever felt");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_hangs_is_out_after_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, a, b) = (dir.path().join("s"), dir.path().join("a"), dir.path().join("b"));
+    sample_tree(&source, 1);
+    init(&[&a, &b]).await;
+    let hangs = FaultPlan::new(1).nth("write", 2, Fault::Hang);
+    let options = options().sink_timeout(Duration::from_millis(700)).quorum(Quorum::AtLeast(1));
+    let sinks = vec![faulty(&a, &FaultPlan::new(2)), faulty(&b, &hangs)];
+    let repository = Repository::open(sinks, &password(), options).await.unwrap();
+    let report = repository.backup(Plan::new().source(PathSource::new(&source).unwrap())).await.unwrap();
+    let error = report.sinks[1].error.clone().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(report.sinks[0].error.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blob_store_is_a_sink() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("s");
+    sample_tree(&source, 1);
+    let local = aeth_files::LocalDir::open(dir.path().join("local")).await.unwrap();
+    let sinks: Vec<Arc<dyn BackupSink>> = vec![
+        Arc::new(BlobSink::new(Arc::new(local), None).unwrap()),
+        Arc::new(BlobSink::new(Arc::new(aeth_files::MemoryStore::new()), None).unwrap().append_only()),
+    ];
+    let repository = Repository::init(sinks, &password(), options()).await.unwrap();
+    for _ in 0..2 {
+        let report = repository.backup(Plan::new().source(PathSource::new(&source).unwrap())).await.unwrap();
+        assert!(report.is_complete(), "{report:?}");
+    }
+    let check = repository.check(CheckOptions::all_data()).await.unwrap();
+    assert!(check.is_ok() && check.hints.is_empty(), "{check:?}");
+    let target = dir.path().join("t");
+    let latest = repository.snapshot("latest").await.unwrap();
+    let options = RestoreOptions::new(&target).root(source.to_str().unwrap()).verify(true);
+    assert!(repository.restore(&latest, options).await.unwrap().is_complete());
+    assert_same_tree(&source, &target);
+}
