@@ -26,9 +26,7 @@ impl Verifier {
     pub(crate) fn new(demanded: Checksum) -> Result<Self> {
         let state = match &demanded {
             Checksum::Crc32c(_) => State::Crc32c(0),
-            Checksum::Crc64Nvme(_) => {
-                State::Crc64(Box::new(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme)))
-            }
+            Checksum::Crc64Nvme(_) => State::Crc64(Box::new(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme))),
             Checksum::Sha256(_) => State::Sha256(Box::default()),
             _ => return Err(Error::unsupported("this checksum algorithm is not known here")),
         };
@@ -92,8 +90,8 @@ mod tests {
     fn check_values_are_the_published_ones() {
         // The check value of the CRC catalogue is that of the text "123456789"; FIPS 180-4 gives "abc".
         let sha = [
-            0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0,
-            0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad,
+            0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23,
+            0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad,
         ];
         let cases = [
             (Checksum::Crc32c(0xe306_9283), &b"123456789"[..]),

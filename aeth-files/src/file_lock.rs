@@ -57,9 +57,8 @@ impl LeaderLock for FileLock {
         let file = escape(name)?;
         let dir = Arc::clone(&self.dir);
         let held = blocking(move || acquire(&dir, &file)).await;
-        let held = held.map_err(|error| {
-            error.with_operation("try_acquire").with_component(COMPONENT).with_key(name)
-        })?;
+        let held = held
+            .map_err(|error| error.with_operation("try_acquire").with_component(COMPONENT).with_key(name))?;
         Ok(held.map(|held| Box::new(held) as Box<dyn Leadership>))
     }
 }
@@ -154,9 +153,11 @@ fn escape(name: &str) -> Result<String> {
         }
     }
     if file.len() > LONGEST {
-        return Err(Error::invalid(format!("the name of a lock has more than {LONGEST} bytes once it is escaped"))
-            .with_component(COMPONENT)
-            .with_remedy("choose a shorter name"));
+        return Err(Error::invalid(format!(
+            "the name of a lock has more than {LONGEST} bytes once it is escaped"
+        ))
+        .with_component(COMPONENT)
+        .with_remedy("choose a shorter name"));
     }
     Ok(file)
 }

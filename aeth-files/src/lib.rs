@@ -62,7 +62,7 @@ pub use files::{Files, FilesBuilder, IntoPath, OnProgress, Probe, Progress, Surv
 pub use local::{Durability, Layout, LocalDir, LocalDirOptions};
 pub use memory::MemoryStore;
 pub use metered::Metered;
-pub use prefixed::Prefixed;
 #[cfg(feature = "object-store-0-14")]
 pub use object_store;
+pub use prefixed::Prefixed;
 pub use read_only::ReadOnly;

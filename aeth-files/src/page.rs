@@ -33,8 +33,7 @@ impl After {
             Self::Start => false,
             Self::Path(after) => prefix < after.as_str() && !after.starts_with(prefix),
             Self::Prefix(after) => {
-                prefix.starts_with(after.as_str())
-                    || (prefix < after.as_str() && !after.starts_with(prefix))
+                prefix.starts_with(after.as_str()) || (prefix < after.as_str() && !after.starts_with(prefix))
             }
         }
     }

@@ -38,7 +38,8 @@ impl Prefixed {
     /// The path without the prefix.
     fn above<'a>(&self, path: &'a str) -> Result<&'a str> {
         path.strip_prefix(self.prefix.as_str()).and_then(|rest| rest.strip_prefix('/')).ok_or_else(|| {
-            Error::corrupt("the store answers with a path that is outside of the prefix").with_component("prefixed")
+            Error::corrupt("the store answers with a path that is outside of the prefix")
+                .with_component("prefixed")
         })
     }
 
@@ -74,10 +75,7 @@ impl BlobStore for Prefixed {
         let good: Vec<BlobPath> = whole.iter().filter_map(|path| path.as_ref().ok().cloned()).collect();
         let mut results = self.inner.delete_many(&good).await?.into_iter();
         let missing = || Err(Error::other("the store gave too few answers").with_component("prefixed"));
-        Ok(whole
-            .into_iter()
-            .map(|path| path.and_then(|_| results.next().unwrap_or_else(missing)))
-            .collect())
+        Ok(whole.into_iter().map(|path| path.and_then(|_| results.next().unwrap_or_else(missing))).collect())
     }
 
     async fn copy_opts(&self, from: &BlobPath, to: &BlobPath, options: CopyOptions) -> Result<PutResult> {

@@ -56,7 +56,8 @@ async fn local_dir_of_every_durability_and_layout() {
             // Laws about chance need many rounds once, not while each round waits for the disk.
             let rounds = if durability == Durability::None { 24 } else { 4 };
             holds_in(store, Some(Arc::new(other)), rounds).await;
-            let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            let left: Vec<_> =
+                std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
             assert_eq!(left, [".aeth"], "nothing is left of deleted blobs");
         }
     }
@@ -132,7 +133,8 @@ async fn read_only_claims_nothing_that_writes() {
         store.begin_upload(&path, PutOptions::default()).await.unwrap_err(),
     ];
     assert!(denied.iter().all(|error| error.kind() == aeth_core::ErrorKind::Denied));
-    let writing = [Capability::CreateOnly, Capability::CompareAndSwap, Capability::Uploads, Capability::Presign];
+    let writing =
+        [Capability::CreateOnly, Capability::CompareAndSwap, Capability::Uploads, Capability::Presign];
     assert!(writing.iter().all(|capability| !store.capabilities().has(*capability)));
     assert_eq!(below.get_bytes(&path).await.unwrap(), "a");
 }

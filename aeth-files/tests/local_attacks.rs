@@ -1,7 +1,9 @@
 //! A local directory against hostile and broken surroundings.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, reason = "a test crate")]
 
-use aeth_core::blob::{Attributes, BlobStore, BlobStoreExt, Checksum, CopyOptions, ListOptions, PutOptions, UploadId};
+use aeth_core::blob::{
+    Attributes, BlobStore, BlobStoreExt, Checksum, CopyOptions, ListOptions, PutOptions, UploadId,
+};
 use aeth_core::{BlobPath, Body, Error, ErrorKind};
 use aeth_files::{Durability, Layout, LocalDir, LocalDirOptions};
 use bytes::Bytes;
@@ -90,9 +92,32 @@ async fn awkward_paths_come_back_from_both_layouts() {
     let deep = vec!["d"; 512].join("/");
     let wide = format!("{}/{}/{}", "é".repeat(150), "%".repeat(255), "n".repeat(255));
     let all = [
-        ".aeth", ".aeth/format", ".aeth/locks/00", ".aeth/tmp", "%2Eaeth", "a", "a/b", "a/b/c", "a%", "a%/b", "a%25",
-        "%+00", "%+00/x", "a/%+ff", "x%~00112233445566778899aabbccddeeff", "con", "A", "-", "~", "a b", "\u{1}", "\n",
-        "é/ü", &long, &deep, &wide,
+        ".aeth",
+        ".aeth/format",
+        ".aeth/locks/00",
+        ".aeth/tmp",
+        "%2Eaeth",
+        "a",
+        "a/b",
+        "a/b/c",
+        "a%",
+        "a%/b",
+        "a%25",
+        "%+00",
+        "%+00/x",
+        "a/%+ff",
+        "x%~00112233445566778899aabbccddeeff",
+        "con",
+        "A",
+        "-",
+        "~",
+        "a b",
+        "\u{1}",
+        "\n",
+        "é/ü",
+        &long,
+        &deep,
+        &wide,
     ];
     for layout in [Layout::Plain, Layout::Sharded] {
         let dir = testkit::temp_dir();
@@ -132,7 +157,11 @@ async fn awkward_paths_come_back_from_both_layouts() {
                 assert!(!store.exists(&path(name)).await.unwrap(), "{name}");
             }
             assert_eq!(names(&store).await, [""; 0]);
-            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "{layout:?}: only the private directory");
+            assert_eq!(
+                std::fs::read_dir(dir.path()).unwrap().count(),
+                1,
+                "{layout:?}: only the private directory"
+            );
         }
         let error = LocalDir::open_with(dir.path(), self::options(other(layout))).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
@@ -188,7 +217,8 @@ async fn attributes_never_belong_to_other_bytes() {
     let copied = open(copy.path()).await;
     assert_eq!(copied.head(&blob).await.unwrap().attributes, Some(attributes.clone()));
     let file = std::fs::File::options().write(true).open(copy.path().join("a")).unwrap();
-    let seconds = copied.head(&blob).await.unwrap().modified.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let seconds =
+        copied.head(&blob).await.unwrap().modified.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
     assert_eq!(copied.head(&blob).await.unwrap().attributes, Some(attributes));
 }
@@ -198,7 +228,8 @@ async fn crash_points_leave_old_or_new() {
     let dir = testkit::temp_dir();
     let store = open(dir.path()).await;
     let blob = path("a");
-    let with = |value: &str| PutOptions::default().with_attributes(Attributes::default().with_user("v", value));
+    let with =
+        |value: &str| PutOptions::default().with_attributes(Attributes::default().with_user("v", value));
     let version = |meta: aeth_core::blob::BlobMeta| meta.attributes.unwrap().user.get("v").cloned();
     store.put_opts(&blob, Body::from("one"), with("one")).await.unwrap();
     let sidecar = {
@@ -354,8 +385,12 @@ async fn a_directory_of_many_blobs_is_listed_once_and_in_order() {
     for i in 0..count {
         std::fs::write(dir.path().join(format!("many/{i:06}")), "").unwrap();
     }
-    let listed: Vec<String> =
-        store.list(Some("many/")).map_ok(|meta| meta.path.file_name().to_owned()).try_collect().await.unwrap();
+    let listed: Vec<String> = store
+        .list(Some("many/"))
+        .map_ok(|meta| meta.path.file_name().to_owned())
+        .try_collect()
+        .await
+        .unwrap();
     assert_eq!(listed.len(), count);
     assert!(listed.iter().enumerate().all(|(i, name)| *name == format!("{i:06}")));
     let from = ListOptions::prefix("many/").with_start_after("many/069998").with_limit(5);

@@ -142,7 +142,8 @@ async fn write(dir: &Path, name: &str, goal: u64) {
     for version in 1..=goal {
         let bytes = content(version);
         let body = if version % 2 == 0 {
-            let chunks: Vec<_> = bytes.chunks(100_000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+            let chunks: Vec<_> =
+                bytes.chunks(100_000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
             Body::once(stream::iter(chunks), Some(bytes.len() as u64))
         } else {
             Body::from(bytes)

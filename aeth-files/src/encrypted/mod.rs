@@ -136,7 +136,8 @@ impl Encrypted {
 /// What the layer can do over a store that can do `below`.
 fn transform(below: &Capabilities, keyset: &Keyset, binds: bool, rebinds: bool) -> Capabilities {
     let mut caps = below.clone();
-    for lost in [Capability::Transparent, Capability::Presign, Capability::Uploads, Capability::ResumeUploads] {
+    for lost in [Capability::Transparent, Capability::Presign, Capability::Uploads, Capability::ResumeUploads]
+    {
         caps = caps.without(lost);
     }
     let mut set = |capability, has: bool| {
@@ -163,7 +164,10 @@ fn transform(below: &Capabilities, keyset: &Keyset, binds: bool, rebinds: bool) 
 
 impl fmt::Debug for Encrypted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Encrypted").field("inner", &self.inner).field("binds", &self.binds).finish_non_exhaustive()
+        f.debug_struct("Encrypted")
+            .field("inner", &self.inner)
+            .field("binds", &self.binds)
+            .finish_non_exhaustive()
     }
 }
 
@@ -231,4 +235,3 @@ impl BlobStore for Encrypted {
         Err(refused("a URL would give the sealed bytes").with_remedy("serve the blob through this store"))
     }
 }
-

@@ -22,11 +22,7 @@ pub(super) struct Known {
 
 impl Encrypted {
     /// The associated data of what is at a path, and its identity where there are attributes.
-    pub(super) fn identity(
-        &self,
-        keyset: &Keyset,
-        meta: &BlobMeta,
-    ) -> Result<(Vec<u8>, Option<Identity>)> {
+    pub(super) fn identity(&self, keyset: &Keyset, meta: &BlobMeta) -> Result<(Vec<u8>, Option<Identity>)> {
         if !self.binds {
             return Ok((meta.path.as_str().as_bytes().to_vec(), None));
         }

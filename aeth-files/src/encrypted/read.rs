@@ -57,7 +57,10 @@ impl Encrypted {
             Some(size) => plain_len(size, meta.size).map_err(|error| shown(error, &path))?,
             None if identity.is_some() => {
                 let missing = Error::new(ErrorKind::Denied, "the keyset lacks the key of this blob");
-                return Err(shown(missing.with_remedy("open the store with the keyset that sealed it"), &path));
+                return Err(shown(
+                    missing.with_remedy("open the store with the keyset that sealed it"),
+                    &path,
+                ));
             }
             None => {
                 let front = self.pinned(&path, &meta, options, 0..self.front_len(keyset)).await?;
@@ -129,7 +132,12 @@ impl Encrypted {
     }
 
     /// Finds the key of an object and proves its length by its last segment.
-    async fn begin(&self, keyset: &Keyset, path: &BlobPath, options: &GetOptions) -> Result<(BlobMeta, Object)> {
+    async fn begin(
+        &self,
+        keyset: &Keyset,
+        path: &BlobPath,
+        options: &GetOptions,
+    ) -> Result<(BlobMeta, Object)> {
         for _ in 0..ATTEMPTS {
             let mut below = options.clone();
             below.range = Some(GetRange::Bounded(0..self.front_len(keyset)));
@@ -198,40 +206,46 @@ fn one(bytes: Bytes) -> ByteStream {
 
 /// Opens a whole object as it arrives.
 fn open(body: ByteStream, opener: Opener, path: BlobPath) -> ByteStream {
-    stream::try_unfold((body, Bytes::new(), Some(opener), path), |(mut body, mut data, mut opener, path)| async move {
-        loop {
-            let Some(active) = &mut opener else { return Ok(None) };
-            if let Some(opened) = active.push(&mut data).map_err(|error| shown(error, &path))? {
-                return Ok(Some((opened, (body, data, opener, path))));
+    stream::try_unfold(
+        (body, Bytes::new(), Some(opener), path),
+        |(mut body, mut data, mut opener, path)| async move {
+            loop {
+                let Some(active) = &mut opener else { return Ok(None) };
+                if let Some(opened) = active.push(&mut data).map_err(|error| shown(error, &path))? {
+                    return Ok(Some((opened, (body, data, opener, path))));
+                }
+                if let Some(chunk) = body.next().await {
+                    data = chunk?;
+                    continue;
+                }
+                let Some(active) = opener.take() else { return Ok(None) };
+                let last = active.finish().map_err(|error| shown(error, &path))?;
+                return Ok((!last.is_empty()).then_some((last, (body, data, None, path))));
             }
-            if let Some(chunk) = body.next().await {
-                data = chunk?;
-                continue;
-            }
-            let Some(active) = opener.take() else { return Ok(None) };
-            let last = active.finish().map_err(|error| shown(error, &path))?;
-            return Ok((!last.is_empty()).then_some((last, (body, data, None, path))));
-        }
-    })
+        },
+    )
     .boxed()
 }
 
 /// Opens the segments of a range as they arrive.
 fn run(body: ByteStream, opener: RunOpener, path: BlobPath) -> ByteStream {
-    stream::try_unfold((body, Bytes::new(), Some(opener), path), |(mut body, mut data, mut opener, path)| async move {
-        loop {
-            let Some(active) = &mut opener else { return Ok(None) };
-            if let Some(opened) = active.push(&mut data).map_err(|error| shown(error, &path))? {
-                return Ok(Some((opened, (body, data, opener, path))));
+    stream::try_unfold(
+        (body, Bytes::new(), Some(opener), path),
+        |(mut body, mut data, mut opener, path)| async move {
+            loop {
+                let Some(active) = &mut opener else { return Ok(None) };
+                if let Some(opened) = active.push(&mut data).map_err(|error| shown(error, &path))? {
+                    return Ok(Some((opened, (body, data, opener, path))));
+                }
+                if let Some(chunk) = body.next().await {
+                    data = chunk?;
+                    continue;
+                }
+                let Some(active) = opener.take() else { return Ok(None) };
+                active.finish().map_err(|error| shown(error, &path))?;
+                return Ok(None);
             }
-            if let Some(chunk) = body.next().await {
-                data = chunk?;
-                continue;
-            }
-            let Some(active) = opener.take() else { return Ok(None) };
-            active.finish().map_err(|error| shown(error, &path))?;
-            return Ok(None);
-        }
-    })
+        },
+    )
     .boxed()
 }

@@ -4,8 +4,8 @@ use super::Encrypted;
 use super::identity::{check_attributes, strip};
 use super::object::{plain_len, shown};
 use aeth_core::blob::{
-    BlobMeta, BlobStoreExt, Capability, CopyAttributes, CopyMode, CopyOptions, GetOptions, PutMode, PutOptions,
-    PutResult,
+    BlobMeta, BlobStoreExt, Capability, CopyAttributes, CopyMode, CopyOptions, GetOptions, PutMode,
+    PutOptions, PutResult,
 };
 use aeth_core::{BlobPath, Body, Error, ErrorKind, Result};
 
@@ -49,7 +49,13 @@ impl Encrypted {
     }
 
     /// Moves no byte: the copy is the same object, bound to its new path by new attributes.
-    async fn rebind(&self, how: Move, from: &BlobPath, to: &BlobPath, options: CopyOptions) -> Result<PutResult> {
+    async fn rebind(
+        &self,
+        how: Move,
+        from: &BlobPath,
+        to: &BlobPath,
+        options: CopyOptions,
+    ) -> Result<PutResult> {
         let keyset = self.keyset();
         for _ in 0..ATTEMPTS {
             let meta = self.inner.head(from).await?;
@@ -76,7 +82,8 @@ impl Encrypted {
                 Err(error) if error.kind() == ErrorKind::Precondition && options.if_match.is_none() => {}
                 Err(error) => return Err(error),
                 Ok(mut result) => {
-                    result.size = result.size.zip(size).and_then(|(sealed, size)| plain_len(size, sealed).ok());
+                    result.size =
+                        result.size.zip(size).and_then(|(sealed, size)| plain_len(size, sealed).ok());
                     return Ok(result);
                 }
             }

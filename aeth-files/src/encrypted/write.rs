@@ -5,7 +5,7 @@ use super::identity::{Identity, check_attributes};
 use super::object::{plain_len, shown};
 use crate::checksum::{Verifier, check_length};
 use aeth_core::blob::{PutOptions, PutResult};
-use aeth_core::seal::{SegmentMap, Sealer};
+use aeth_core::seal::{Sealer, SegmentMap};
 use aeth_core::{BlobPath, Body, ByteStream, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};

@@ -133,7 +133,10 @@ impl FileSource {
 
 impl fmt::Debug for FileSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileSource").field("path", &self.path).field("length", &self.length).finish_non_exhaustive()
+        f.debug_struct("FileSource")
+            .field("path", &self.path)
+            .field("length", &self.length)
+            .finish_non_exhaustive()
     }
 }
 
@@ -200,7 +203,11 @@ impl Partial {
         beside.push(name);
         beside.push(format!(".{}.part", crate::random::hex::<8>()?));
         let path = target.with_file_name(beside);
-        let file = File::options().write(true).create_new(true).open(&path).map_err(|error| named(error, &target))?;
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|error| named(error, &target))?;
         Ok(Self { target, path, file, armed: true })
     }
 

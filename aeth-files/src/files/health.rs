@@ -67,8 +67,10 @@ impl Files {
             health.reason =
                 Some(format!("{percent:.1} % of the disk is free: make room or move the files").into());
         }
-        health
-            .with_observed("available_space", available as f64, "bytes")
-            .with_observed("total_space", total as f64, "bytes")
+        health.with_observed("available_space", available as f64, "bytes").with_observed(
+            "total_space",
+            total as f64,
+            "bytes",
+        )
     }
 }

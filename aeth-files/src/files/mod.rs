@@ -211,7 +211,12 @@ impl Files {
     ///
     /// # Cancel safety
     /// The target is old or new, never partial.
-    pub async fn copy_with(&self, from: impl IntoPath, to: impl IntoPath, options: CopyOptions) -> Result<PutResult> {
+    pub async fn copy_with(
+        &self,
+        from: impl IntoPath,
+        to: impl IntoPath,
+        options: CopyOptions,
+    ) -> Result<PutResult> {
         let (from, to) = (from.into_path()?, to.into_path()?);
         self.store().copy_opts(&from, &to, options).await
     }

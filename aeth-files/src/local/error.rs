@@ -8,17 +8,17 @@ pub(super) const COMPONENT: &str = "local-dir";
 /// An error of the system.
 pub(super) fn io(error: Errno) -> Error {
     match error {
-        Errno::LOOP | Errno::XDEV => Error::new(
+        Errno::LOOP | Errno::XDEV => {
+            Error::new(ErrorKind::Denied, "a symbolic link or another file system stands in the way")
+                .with_source(std::io::Error::from(error))
+                .with_remedy("remove it: a store never follows links, and lies on one file system")
+        }
+        Errno::NOTDIR => Error::new(
             ErrorKind::Denied,
-            "a symbolic link or another file system stands in the way",
+            "something that is neither a blob nor a directory stands in the way",
         )
         .with_source(std::io::Error::from(error))
-        .with_remedy("remove it: a store never follows links, and lies on one file system"),
-        Errno::NOTDIR => {
-            Error::new(ErrorKind::Denied, "something that is neither a blob nor a directory stands in the way")
-                .with_source(std::io::Error::from(error))
-                .with_remedy("remove what another program put there")
-        }
+        .with_remedy("remove what another program put there"),
         _ => Error::from_io(error.into()),
     }
     .with_component(COMPONENT)

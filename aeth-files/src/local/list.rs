@@ -153,7 +153,8 @@ impl Inner {
             }
             let full = format!("{}{}", frame.prefix, entry.key);
             let passed = if full.ends_with('/') {
-                after.passed_all(&full) || !(full.starts_with(&query.prefix) || query.prefix.starts_with(&full))
+                after.passed_all(&full)
+                    || !(full.starts_with(&query.prefix) || query.prefix.starts_with(&full))
             } else {
                 after.passed(&full) || !full.starts_with(&query.prefix)
             };

@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn stamps_are_unique_across_handles_even_when_the_clock_goes_back() {
         let dir = testkit::temp_dir();
-        let open = || Stripes::new(Root::open(dir.path()).unwrap().dir("").unwrap(), Duration::from_secs(9), 1);
+        let open =
+            || Stripes::new(Root::open(dir.path()).unwrap().dir("").unwrap(), Duration::from_secs(9), 1);
         let (a, b) = (open(), open());
         let path = BlobPath::new("x").unwrap();
         let mut seen = HashSet::new();
@@ -154,7 +155,8 @@ mod tests {
     #[test]
     fn a_stuck_holder_is_reported() {
         let dir = testkit::temp_dir();
-        let open = || Stripes::new(Root::open(dir.path()).unwrap().dir("").unwrap(), Duration::from_millis(30), 1);
+        let open =
+            || Stripes::new(Root::open(dir.path()).unwrap().dir("").unwrap(), Duration::from_millis(30), 1);
         let (a, b) = (open(), open());
         let path = BlobPath::new("x").unwrap();
         let held = a.hold(&path).unwrap();

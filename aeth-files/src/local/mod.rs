@@ -138,9 +138,9 @@ impl LocalDir {
         let path = path.as_ref().to_path_buf();
         let shown = path.display().to_string();
         let opened = blocking(move || Inner::open(path, options)).await;
-        opened.map(|inner| Self(Arc::new(inner))).map_err(|error| {
-            error.with_component(COMPONENT).with_operation("open").with_key(shown)
-        })
+        opened
+            .map(|inner| Self(Arc::new(inner)))
+            .map_err(|error| error.with_component(COMPONENT).with_operation("open").with_key(shown))
     }
 
     /// The directory.
@@ -178,7 +178,10 @@ impl LocalDir {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let inner = Arc::clone(&self.0);
         blocking(move || work(&inner)).await
     }
@@ -252,9 +255,8 @@ impl BlobStore for LocalDir {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::new(Capability::ALL)
-            .without(Capability::Presign)
-            .without(Capability::Versions);
+        let mut capabilities =
+            Capabilities::new(Capability::ALL).without(Capability::Presign).without(Capability::Versions);
         if self.0.durability != Durability::FileAndDirectory {
             capabilities = capabilities.without(Capability::Durable);
         }

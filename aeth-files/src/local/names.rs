@@ -122,7 +122,9 @@ fn escape<'a>(segment: &'a str, first: bool, cut: &mut Vec<(String, String)>) ->
     let digits = digest(segment);
     let mut end = LONGEST - 2 - DIGITS;
     // Neither a character nor an escape is cut apart.
-    while !escaped.is_char_boundary(end) || escaped.get(end.saturating_sub(2)..end).is_some_and(|s| s.contains('%')) {
+    while !escaped.is_char_boundary(end)
+        || escaped.get(end.saturating_sub(2)..end).is_some_and(|s| s.contains('%'))
+    {
         end -= 1;
     }
     let name = format!("{}{CUT}{digits}", escaped.get(..end).unwrap_or_default());
@@ -165,10 +167,11 @@ mod tests {
     use std::collections::HashMap;
 
     fn awkward() -> Vec<String> {
-        let mut all: Vec<String> =
-            ["a", "%", "%25", "%2E", "%2Eaeth", ".aeth", "a%", "%+00", "%~", "é", "a b", "x%~y", "%%%", "con"]
-                .map(String::from)
-                .to_vec();
+        let mut all: Vec<String> = [
+            "a", "%", "%25", "%2E", "%2Eaeth", ".aeth", "a%", "%+00", "%~", "é", "a b", "x%~y", "%%%", "con",
+        ]
+        .map(String::from)
+        .to_vec();
         for length in [165, 166, 167, 199, 200, 201, 254, 255, 256, 341, 1024] {
             all.extend(["a", "%", "é", "%25"].map(|unit| unit.repeat(length / unit.len())));
         }

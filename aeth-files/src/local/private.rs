@@ -78,10 +78,13 @@ fn hold_open(locks: &OwnedFd, timeout: Duration) -> Result<OwnedFd> {
                 waited += pause;
             }
             Err(Errno::WOULDBLOCK) => {
-                return Err(Error::new(ErrorKind::Busy, "another process has been opening the store for long")
-                    .with_component(COMPONENT)
-                    .with_operation("open")
-                    .with_remedy("look for a process that is stopped in the middle of it"));
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    "another process has been opening the store for long",
+                )
+                .with_component(COMPONENT)
+                .with_operation("open")
+                .with_remedy("look for a process that is stopped in the middle of it"));
             }
             Err(error) => return Err(io(error)),
         }

@@ -93,11 +93,14 @@ enum Begun {
 
 impl Inner {
     pub(super) async fn get(self: &Arc<Self>, path: &BlobPath, options: GetOptions) -> Result<Blob> {
+        // A read that never waits still gives other tasks their turn now and then.
+        tokio::task::coop::consume_budget().await;
         let place = place(path, self.layout);
         let begun = match self.begin(path, &place, &options, Wait::Never) {
             Err(Fail::Again) => {
                 let (inner, path) = (Arc::clone(self), path.clone());
-                blocking(move || inner.begin(&path, &place, &options, Wait::Disk).map_err(Error::from)).await?
+                blocking(move || inner.begin(&path, &place, &options, Wait::Disk).map_err(Error::from))
+                    .await?
             }
             begun => begun?,
         };

@@ -17,7 +17,8 @@ impl Inner {
             .iter()
             .map(|path| {
                 let place = place(path, self.layout);
-                let removed = self.unlink(path, &place.dir, &place.name).map_err(|error| error.with_key(path))?;
+                let removed =
+                    self.unlink(path, &place.dir, &place.name).map_err(|error| error.with_key(path))?;
                 if removed {
                     dirs.insert(place.dir);
                 }

@@ -98,7 +98,9 @@ impl Sidecars {
                 Error::corrupt("the sidecar of the blob is damaged")
                     .with_component(COMPONENT)
                     .with_key(path)
-                    .with_remedy(format!("restore .aeth/meta/{dir}/{name}, or remove it and lose the attributes")),
+                    .with_remedy(format!(
+                        "restore .aeth/meta/{dir}/{name}, or remove it and lose the attributes"
+                    )),
             )
         };
         let file: File = serde_json::from_slice(&bytes).map_err(|_| refused())?;
@@ -190,9 +192,11 @@ mod tests {
 
     #[test]
     fn checksums_come_back() {
-        for checksum in
-            [Checksum::Crc32c(7), Checksum::Crc64Nvme(u64::MAX - 1), Checksum::Sha256(std::array::from_fn(|i| i as u8))]
-        {
+        for checksum in [
+            Checksum::Crc32c(7),
+            Checksum::Crc64Nvme(u64::MAX - 1),
+            Checksum::Sha256(std::array::from_fn(|i| i as u8)),
+        ] {
             assert_eq!(read_checksum(&write_checksum(&checksum).unwrap()), Some(checksum));
         }
         assert_eq!(read_checksum("sha256:00"), None);

@@ -99,7 +99,13 @@ impl Inner {
         Err(contended(from))
     }
 
-    fn check_source(&self, from: &BlobPath, dir: &OwnedFd, source: &Place, options: &CopyOptions) -> Result<Stat> {
+    fn check_source(
+        &self,
+        from: &BlobPath,
+        dir: &OwnedFd,
+        source: &Place,
+        options: &CopyOptions,
+    ) -> Result<Stat> {
         let stat = self.find(dir, &source.name)?.stat.ok_or_else(|| not_found(from))?;
         if options.if_match.as_ref().is_some_and(|wanted| *wanted != etag(&stat)) {
             return Err(precondition(from));
@@ -108,7 +114,13 @@ impl Inner {
     }
 
     /// A rename onto itself.
-    fn unchanged(&self, from: &BlobPath, dir: &OwnedFd, source: &Place, options: &CopyOptions) -> Result<PutResult> {
+    fn unchanged(
+        &self,
+        from: &BlobPath,
+        dir: &OwnedFd,
+        source: &Place,
+        options: &CopyOptions,
+    ) -> Result<PutResult> {
         let stat = self.check_source(from, dir, source, options)?;
         if options.mode == CopyMode::Create {
             return Err(exists(from));

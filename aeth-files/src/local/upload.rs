@@ -94,7 +94,11 @@ impl LocalUpload {
         Ok(Box::new(upload))
     }
 
-    pub(super) async fn resume(inner: &Arc<Inner>, path: &BlobPath, id: &UploadId) -> Result<Box<dyn Upload>> {
+    pub(super) async fn resume(
+        inner: &Arc<Inner>,
+        path: &BlobPath,
+        id: &UploadId,
+    ) -> Result<Box<dyn Upload>> {
         let upload = Self { inner: Arc::clone(inner), id: id.clone() };
         let (inner, id) = (Arc::clone(inner), id.clone());
         let note = blocking(move || inner.note(&id).map(|(_, note)| note)).await?;
@@ -217,7 +221,8 @@ impl Inner {
         let mut filling = Filling::new(self, checksum.as_ref())?;
         for part in parts {
             let file = rustix::fs::openat(&dir, part.number.to_string(), READ, Mode::empty());
-            let file = file.map_err(|error| if error == Errno::NOENT { gone(COMPONENT) } else { io(error) })?;
+            let file =
+                file.map_err(|error| if error == Errno::NOENT { gone(COMPONENT) } else { io(error) })?;
             filling.append(File::from(file), part.size)?;
         }
         let total = parts.iter().map(|part| part.size).sum();

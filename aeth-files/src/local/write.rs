@@ -73,7 +73,9 @@ impl Filling {
                 let mut copied = 0;
                 loop {
                     let read = file.read(&mut buffer).map_err(Error::from_io)?;
-                    let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break copied };
+                    let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                        break copied;
+                    };
                     verifier.update(bytes);
                     self.temp.file.write_all(bytes).map_err(Error::from_io)?;
                     copied += read as u64;

@@ -103,7 +103,13 @@ impl MemoryStore {
         }
     }
 
-    fn transfer(&self, from: &BlobPath, to: &BlobPath, options: CopyOptions, keep: bool) -> Result<PutResult> {
+    fn transfer(
+        &self,
+        from: &BlobPath,
+        to: &BlobPath,
+        options: CopyOptions,
+        keep: bool,
+    ) -> Result<PutResult> {
         let now = self.0.clock.now();
         let mut state = self.0.state.write();
         let source = state.blobs.get(from).ok_or_else(|| not_found(from))?.clone();
@@ -217,6 +223,8 @@ impl BlobStore for MemoryStore {
         if options.version.is_some() {
             self.capabilities().require(Capability::Versions)?;
         }
+        // A read that never waits still gives other tasks their turn now and then.
+        tokio::task::coop::consume_budget().await;
         let entry = self.0.state.read().blobs.get(path).ok_or_else(|| not_found(path))?.clone();
         options.check(Some(&entry.etag), entry.modified).map_err(|error| error.with_key(path))?;
         let meta = entry.meta(path, true);
@@ -234,6 +242,7 @@ impl BlobStore for MemoryStore {
     }
 
     async fn put_opts(&self, path: &BlobPath, body: Body, options: PutOptions) -> Result<PutResult> {
+        tokio::task::coop::consume_budget().await;
         let bytes = collect(body, options.checksum.as_ref()).await.map_err(|error| error.with_key(path))?;
         let mode = options.mode.clone();
         let entry = self.entry(bytes, options);
@@ -308,5 +317,7 @@ fn first<'a>(state: &'a State, prefix: &str, after: &After) -> Option<(&'a BlobP
         _ => prefix,
     };
     let members = state.blobs.range::<str, _>((Bound::Included(from), Bound::Unbounded));
-    members.take_while(|(path, _)| path.as_str().starts_with(prefix)).find(|(path, _)| !after.passed(path.as_str()))
+    members
+        .take_while(|(path, _)| path.as_str().starts_with(prefix))
+        .find(|(path, _)| !after.passed(path.as_str()))
 }

@@ -23,7 +23,11 @@ pub(super) struct MemoryUpload {
 }
 
 impl MemoryUpload {
-    pub(super) fn begin(store: &MemoryStore, path: &BlobPath, options: PutOptions) -> Result<Box<dyn Upload>> {
+    pub(super) fn begin(
+        store: &MemoryStore,
+        path: &BlobPath,
+        options: PutOptions,
+    ) -> Result<Box<dyn Upload>> {
         let id = UploadId::new(crate::random::hex::<16>()?);
         let staged = Staged { path: path.clone(), options, parts: BTreeMap::new() };
         store.0.state.write().uploads.insert(id.clone(), staged);

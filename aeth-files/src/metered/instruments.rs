@@ -27,8 +27,7 @@ pub(crate) enum Operation {
     Presign,
 }
 
-const NAMES: [&str; 9] =
-    ["get", "head", "put", "delete", "copy", "rename", "list", "upload", "presign"];
+const NAMES: [&str; 9] = ["get", "head", "put", "delete", "copy", "rename", "list", "upload", "presign"];
 const KINDS: [ErrorKind; 11] = [
     ErrorKind::AlreadyExists,
     ErrorKind::Invalid,

@@ -58,7 +58,10 @@ impl<S: BlobStore> BlobStore for Without<S> {
             || options.if_unmodified_since.is_some();
         self.need(conditional, Capability::ConditionalGet)?;
         self.need(matches!(options.range, Some(GetRange::Suffix(_))), Capability::SuffixGet)?;
-        self.need(matches!(options.range, Some(GetRange::Bounded(_) | GetRange::From(_))), Capability::RangeGet)?;
+        self.need(
+            matches!(options.range, Some(GetRange::Bounded(_) | GetRange::From(_))),
+            Capability::RangeGet,
+        )?;
         let mut blob = self.inner.get_opts(path, options).await?;
         if !self.claims.has(Capability::Attributes) {
             blob.meta.attributes = Some(Attributes::default());
@@ -104,5 +107,54 @@ impl<S: BlobStore> BlobStore for Without<S> {
     async fn presign(&self, path: &BlobPath, options: PresignOptions) -> Result<SignedUrl> {
         self.claims.require(Capability::Presign)?;
         self.inner.presign(path, options).await
+    }
+}
+
+/// The counters of a source, summed over their labels.
+#[derive(Debug, Default)]
+pub(crate) struct Sums(std::collections::BTreeMap<&'static str, u64>);
+
+impl Sums {
+    pub(crate) fn of(source: &impl aeth_core::observe::MetricsSource) -> Self {
+        let mut sums = Self::default();
+        source.collect(&mut sums);
+        sums
+    }
+
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.find(name).unwrap_or_else(|| panic!("there is no metric {name}"))
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<u64> {
+        self.0.get(name).copied()
+    }
+}
+
+impl aeth_core::observe::Collector for Sums {
+    fn counter(
+        &mut self,
+        descriptor: &aeth_core::observe::Descriptor,
+        _labels: &[aeth_core::observe::Label<'_>],
+        value: u64,
+    ) {
+        *self.0.entry(descriptor.name).or_default() += value;
+    }
+
+    fn gauge(
+        &mut self,
+        descriptor: &aeth_core::observe::Descriptor,
+        _labels: &[aeth_core::observe::Label<'_>],
+        value: f64,
+    ) {
+        *self.0.entry(descriptor.name).or_default() += value as u64;
+    }
+
+    fn histogram(
+        &mut self,
+        descriptor: &aeth_core::observe::Descriptor,
+        _labels: &[aeth_core::observe::Label<'_>],
+        value: &aeth_core::observe::HistogramSnapshot,
+    ) {
+        *self.0.entry(descriptor.name).or_default() += value.count();
     }
 }
