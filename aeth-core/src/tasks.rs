@@ -96,8 +96,11 @@ impl Tasks {
         self.token.cancel();
         self.tracker.close();
         tokio::time::timeout(deadline, self.tracker.wait()).await.map_err(|_| {
-            Error::new(ErrorKind::Timeout, format!("{} tasks still run after {deadline:?}", self.tracker.len()))
-                .with_operation("close")
+            Error::new(
+                ErrorKind::Timeout,
+                format!("{} tasks still run after {deadline:?}", self.tracker.len()),
+            )
+            .with_operation("close")
         })
     }
 }

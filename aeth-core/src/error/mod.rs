@@ -129,9 +129,11 @@ impl Error {
                 "permission denied",
                 Some("check the owner and the mode of the file and of the directories above it"),
             ),
-            Io::ReadOnlyFilesystem => {
-                (ErrorKind::Denied, "read-only file system", Some("mount it writable or choose another place"))
-            }
+            Io::ReadOnlyFilesystem => (
+                ErrorKind::Denied,
+                "read-only file system",
+                Some("mount it writable or choose another place"),
+            ),
             Io::StorageFull => {
                 (ErrorKind::Full, "no space left on device", Some("free some space and try again"))
             }
