@@ -140,7 +140,7 @@ impl Wire {
                         }
                     }
                 });
-                futures_util::future::join_all(each).await.into_iter().collect()
+                Box::pin(futures_util::future::join_all(each)).await.into_iter().collect()
             }
         }
     }

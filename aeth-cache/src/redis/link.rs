@@ -144,7 +144,7 @@ impl Link {
                 Some(Request::Script(run)) => Some(run.command(true)),
                 _ => None,
             });
-            let full = self.over(&mut wire, generation, again.collect()).await?;
+            let full = Box::pin(self.over(&mut wire, generation, again.collect())).await?;
             for (at, answer) in unknown.into_iter().zip(full) {
                 answers[at] = answer;
             }
@@ -198,7 +198,7 @@ impl Link {
     }
 
     async fn dial(&self) {
-        let dialled = self.clock.timeout(self.options.connect_timeout, self.dialer.wire()).await;
+        let dialled = self.clock.timeout(self.options.connect_timeout, Box::pin(self.dialer.wire())).await;
         let dialled = dialled.unwrap_or_else(|_| {
             Err(Error::timeout(format!("no connection within {:?}", self.options.connect_timeout))
                 .with_component(COMPONENT)

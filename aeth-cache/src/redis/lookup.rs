@@ -74,7 +74,7 @@ impl Lookups {
                 break;
             }
             let subset: Vec<Wanted> = again.iter().map(|at| wanted[*at].clone()).collect();
-            match self.attempt(&subset).await {
+            match Box::pin(self.attempt(&subset)).await {
                 Ok(answers) => again.into_iter().zip(answers).for_each(|(at, answer)| found[at] = answer),
                 Err(error) => {
                     again.into_iter().for_each(|at| found[at] = Some(Found::Unavailable(error.clone())));
@@ -98,7 +98,7 @@ impl Lookups {
             .filter(|space| self.states.known(space).is_none())
             .collect();
         if !unknown.is_empty() {
-            self.states.sync(&self.link, &self.names, &distinct(unknown)).await?;
+            Box::pin(self.states.sync(&self.link, &self.names, &distinct(unknown))).await?;
         }
         let tokens: Vec<u128> = (wanted.iter())
             .map(|wanted| match wanted.lease {
@@ -121,7 +121,7 @@ impl Lookups {
             }
         }
         if !behind.is_empty() {
-            self.states.sync(&self.link, &self.names, &behind).await?;
+            Box::pin(self.states.sync(&self.link, &self.names, &behind)).await?;
         }
         self.judge(wanted, raws, &tokens).await
     }
@@ -207,7 +207,7 @@ impl Lookups {
             }
         }
         if !more.is_empty() {
-            self.second(wanted, more, &mut found).await?;
+            Box::pin(self.second(wanted, more, &mut found)).await?;
         }
         Ok(found)
     }

@@ -103,7 +103,7 @@ impl Redis {
             // Nobody looks any more when the last handle is gone.
             while let Some(seen) = gathered.upgrade() {
                 let answer = link.ask(redis::cmd("INFO")).await;
-                seen.take(answer.as_ref().map(nodes).unwrap_or_default());
+                seen.take(&answer.as_ref().map(nodes).unwrap_or_default());
                 drop(seen);
                 link.clock.sleep(interval).await;
             }
@@ -113,7 +113,7 @@ impl Redis {
 }
 
 impl Seen {
-    fn take(&self, nodes: Vec<Info>) {
+    fn take(&self, nodes: &[Info]) {
         self.up.store(f64::from(u8::from(!nodes.is_empty())).to_bits(), Relaxed);
         if nodes.is_empty() {
             return;
@@ -148,7 +148,8 @@ impl MetricsSource for RedisMonitor {
         for (figure, seen) in FIGURES.iter().zip(&self.seen.figures) {
             let value = f64::from_bits(seen.load(Relaxed));
             // No limit is not a limit of 0.
-            if !value.is_nan() && !(figure.field == "maxmemory" && value == 0.0) {
+            let unlimited = figure.field == "maxmemory" && value == 0.0;
+            if !value.is_nan() && !unlimited {
                 gauge(&figure.descriptor, value);
             }
         }

@@ -199,7 +199,10 @@ fn score(answer: &Value) -> Option<u64> {
     (0.0..BASE).contains(&number).then_some(number as u64)
 }
 
-fn parse_sync(answer: Value) -> Option<(Told, bool, Vec<(Tag, u64)>)> {
+/// The moment, whether the tags are all there are, the tags.
+type Synced = (Told, bool, Vec<(Tag, u64)>);
+
+fn parse_sync(answer: Value) -> Option<Synced> {
     let Value::Array(parts) = answer else { return None };
     let [life, floor, seq, all, tags @ ..] = parts.as_slice() else { return None };
     let stamp = Stamp { life: number(life)?, seq: number(seq)? };

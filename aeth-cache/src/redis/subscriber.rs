@@ -77,7 +77,7 @@ impl Subscriber {
     async fn connect(&self) -> Result<(PubSubSink, PubSubStream)> {
         let limit = self.link.options.connect_timeout;
         let connecting = async {
-            let (mut sink, stream) = self.link.dialer.subscriber().await?.split();
+            let (mut sink, stream) = Box::pin(self.link.dialer.subscriber()).await?.split();
             let subscribed = sink.subscribe(&self.channel).await;
             subscribed.map_err(|failure| super::error::convert(&failure))?;
             Ok((sink, stream))

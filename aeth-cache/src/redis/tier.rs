@@ -162,7 +162,8 @@ impl CacheTier for RedisTier {
         token: LeaseToken,
         entry: Entry,
     ) -> Result<FillOutcome> {
-        self.lookups.fill(namespace, key, token, &entry).await.map_err(within("fill", namespace))
+        let filled = Box::pin(self.lookups.fill(namespace, key, token, &entry)).await;
+        filled.map_err(within("fill", namespace))
     }
 
     async fn release(&self, namespace: &Namespace, key: &Key, token: LeaseToken) -> Result<()> {

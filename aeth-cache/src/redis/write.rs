@@ -46,7 +46,7 @@ impl Lookups {
         if let Some(stamp) = self.states.known(namespace) {
             return Ok(stamp);
         }
-        self.states.sync(&self.link, &self.names, &[namespace]).await?;
+        Box::pin(self.states.sync(&self.link, &self.names, &[namespace])).await?;
         self.states.known(namespace).ok_or_else(|| {
             Error::unavailable("the namespace is being cleared").with_component(error::COMPONENT)
         })
@@ -112,7 +112,7 @@ impl Lookups {
         let mut answers = self.link.send(&requests).await?;
         let told = state::told(answers.pop().unwrap_or_default())?;
         if !self.states.observe(namespace, told) {
-            self.states.sync(&self.link, &self.names, &[namespace]).await?;
+            Box::pin(self.states.sync(&self.link, &self.names, &[namespace])).await?;
         }
         Ok(answers)
     }

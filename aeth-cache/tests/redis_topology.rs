@@ -1,0 +1,132 @@
+//! Cluster and Sentinel: three primaries that share the slots, and a primary that another takes over from.
+#![cfg(feature = "integration")]
+#![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used)]
+
+use aeth_cache::redis::{Redis, RedisOptions, Topology};
+use aeth_core::cache::{CacheTier, CacheTierExt, Entry, Lookup, PutOutcome};
+use aeth_core::conformance::backplane::BackplaneSubject;
+use aeth_core::conformance::cache_tier::TierSubject;
+use aeth_core::conformance::leader_lock::LeaderSubject;
+use aeth_core::observe::{HealthCheck, Status};
+use aeth_core::{Key, Namespace, SystemClock};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn open(topology: Topology) -> Redis {
+    let options = RedisOptions::with_topology(topology)
+        .with_command_timeout(Duration::from_secs(5))
+        .with_connect_timeout(Duration::from_secs(5));
+    Redis::open(options, SystemClock::shared()).unwrap()
+}
+
+/// Three primaries, each with a third of the slots.
+fn cluster() -> Vec<testkit::Redis> {
+    let bus: Vec<String> = (0..3).map(|_| testkit::free_port().to_string()).collect();
+    let nodes: Vec<testkit::Redis> = (bus.iter())
+        .map(|bus| {
+            let builder = testkit::Redis::builder().option("save", "").option("cluster-enabled", "yes");
+            builder.option("cluster-port", bus).option("cluster-node-timeout", "3000").start()
+        })
+        .collect();
+    for (node, (from, to)) in nodes.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
+        node.cli(&["CLUSTER", "ADDSLOTSRANGE", from, to]);
+    }
+    for (node, bus) in nodes.iter().zip(&bus).skip(1) {
+        nodes[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &node.port().to_string(), bus]);
+    }
+    let start = Instant::now();
+    let agreed = |node: &testkit::Redis| {
+        let info = node.cli(&["CLUSTER", "INFO"]);
+        info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+    };
+    while !nodes.iter().all(agreed) {
+        assert!(start.elapsed() < Duration::from_secs(30), "the cluster never formed");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_keeps_every_law() {
+    let nodes = tokio::task::spawn_blocking(cluster).await.unwrap();
+    let urls: Vec<String> = nodes.iter().map(testkit::Redis::url).collect();
+    let (one, two) = (open(Topology::Cluster(urls.clone())), open(Topology::Cluster(urls)));
+    let report = TierSubject::new(one.tier(), SystemClock::shared()).with_other(two.tier()).run().await;
+    println!("{report}");
+    report.into_result().unwrap();
+    let report = BackplaneSubject::new(one.backplane()).with_other(two.backplane()).run().await;
+    println!("{report}");
+    report.into_result().unwrap();
+    let locks = LeaderSubject::new(one.leader_lock(), SystemClock::shared()).with_other(two.leader_lock());
+    locks.run().await.into_result().unwrap();
+    assert_eq!(one.check().await.status, Status::Up);
+    // The keys are spread over the nodes.
+    let (tier, space) = (one.tier(), Namespace::new("spread").unwrap());
+    let entries = (0..300).map(|at| (Key::new(format!("k{at}")).unwrap(), Entry::new("x", 0, u64::MAX)));
+    let outcomes = tier.put_many(&space, entries.collect()).await.unwrap();
+    assert!(outcomes.iter().all(|outcome| *outcome == PutOutcome::Stored));
+    for node in &nodes {
+        let keys: u64 = node.cli(&["DBSIZE"]).parse().unwrap();
+        assert!(keys > 50, "a node has {keys} keys");
+    }
+}
+
+struct Sentinel {
+    child: Child,
+    _dir: testkit::TempDir,
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn sentinel(primary: u16) -> (Sentinel, u16) {
+    let (dir, port) = (testkit::temp_dir(), testkit::free_port());
+    let config = dir.path().join("sentinel.conf");
+    let text = format!(
+        "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {primary} 1\n\
+         sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(testkit::tool("redis-server", "redis-server").unwrap());
+    command.arg(&config).arg("--sentinel").stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().unwrap();
+    (Sentinel { child, _dir: dir }, port)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_is_followed() {
+    let mut primary = testkit::Redis::start();
+    let of = format!("127.0.0.1 {}", primary.port());
+    let replica = testkit::Redis::builder().option("save", "").option("replicaof", &of).start();
+    let (_sentinel, port) = sentinel(primary.port());
+    let sentinels = vec![format!("redis://127.0.0.1:{port}")];
+    let redis = open(Topology::Sentinel { sentinels, service: "main".into() });
+    let (tier, space, key) = (redis.tier(), Namespace::new("space").unwrap(), Key::new("key").unwrap());
+    let start = Instant::now();
+    // The Sentinel finds the replica by asking the primary every ten seconds.
+    let knows =
+        || Command::new("redis-cli").args(["-p", &port.to_string(), "SENTINEL", "REPLICAS", "main"]).output();
+    while !String::from_utf8_lossy(&knows().unwrap().stdout).contains("master-link-status\nok") {
+        assert!(start.elapsed() < Duration::from_secs(40), "the Sentinel never found the replica");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tier.put(&space, key.clone(), Entry::new("kept", 0, u64::MAX)).await.unwrap();
+    primary.cli(&["WAIT", "1", "5000"]);
+    primary.kill();
+    let start = Instant::now();
+    loop {
+        let put = tier.put(&space, Key::new("new").unwrap(), Entry::new("x", 0, u64::MAX)).await;
+        if put.is_ok() {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(40), "no write came through: {put:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(matches!(tier.get(&space, &key).await, Lookup::Hit(entry) if entry.value == "kept"));
+    assert_eq!(replica.cli(&["ROLE"]).lines().next(), Some("master"));
+    println!("writes went on {:?} after the primary died", start.elapsed());
+}
