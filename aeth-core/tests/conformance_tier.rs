@@ -29,6 +29,7 @@ const BROKEN: &[(Flaw, &str)] = &[
     (Flaw::VersionRaces, "concurrent-versions-end-with-the-greatest"),
     (Flaw::ExpiredServed, "an-entry-ends-at-its-time"),
     (Flaw::StaleIsMiss, "a-stale-entry-is-still-a-hit"),
+    (Flaw::StaleUnleased, "a-stale-entry-comes-with-the-lease"),
     (Flaw::PastKeepsOld, "an-entry-of-the-past-is-a-miss"),
     (Flaw::FarTimesWrap, "far-times-are-kept"),
     (Flaw::LeaseAlwaysGranted, "one-lease-is-granted"),

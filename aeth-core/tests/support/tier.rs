@@ -32,6 +32,7 @@ pub enum Flaw {
     VersionRaces,
     ExpiredServed,
     StaleIsMiss,
+    StaleUnleased,
     PastKeepsOld,
     FarTimesWrap,
     LeaseAlwaysGranted,
@@ -215,6 +216,25 @@ impl RefTier {
         found
     }
 
+    fn lease(&self, state: &mut State, place: (String, Vec<u8>), ttl: Duration) -> LeaseLookup {
+        let now = self.clock.monotonic();
+        let found = self.look(state, &place);
+        let out = |lease: &Lease| now < lease.until || self.has(Flaw::LeaseForEver);
+        let held = state.leases.get(&place).is_some_and(out) && !self.has(Flaw::LeaseAlwaysGranted);
+        let fresh = found.as_ref().is_some_and(|entry| entry.is_fresh(self.clock.unix_millis()));
+        match found {
+            Some(entry) if fresh || held || self.has(Flaw::StaleUnleased) => LeaseLookup::Hit(entry),
+            None if held => LeaseLookup::Held,
+            found => {
+                let token = fastrand::u128(2..);
+                let lease = Lease { token, until: now + ttl, began: state.moment };
+                state.leases.insert(place, lease);
+                let token = LeaseToken::new(token);
+                found.map_or(LeaseLookup::Granted(token), |entry| LeaseLookup::Stale(entry, token))
+            }
+        }
+    }
+
     fn valid(&self, state: &State, place: &(String, Vec<u8>), token: LeaseToken) -> bool {
         state.leases.get(place).is_some_and(|lease| {
             (lease.token == token.get() || self.has(Flaw::TokenUnchecked))
@@ -392,31 +412,14 @@ impl CacheTier for RefTier {
         let mut answers = Vec::new();
         for key in keys {
             let place = self.place(namespace, key.as_bytes());
-            let now = self.clock.monotonic();
-            let held = {
-                let mut state = self.state.lock();
-                if let Some(entry) = self.look(&mut state, &place) {
-                    answers.push(LeaseLookup::Hit(entry));
-                    continue;
-                }
-                let held = state
-                    .leases
-                    .get(&place)
-                    .is_some_and(|lease| now < lease.until || self.has(Flaw::LeaseForEver));
-                held && !self.has(Flaw::LeaseAlwaysGranted)
-            };
             if self.has(Flaw::LeaseRaces) {
+                let held = self.state.lock().leases.contains_key(&place);
                 tokio::task::yield_now().await;
+                if !held {
+                    self.state.lock().leases.remove(&place);
+                }
             }
-            let mut state = self.state.lock();
-            if held {
-                answers.push(LeaseLookup::Held);
-                continue;
-            }
-            let token = fastrand::u128(2..);
-            let began = state.moment;
-            state.leases.insert(place, Lease { token, until: now + ttl, began });
-            answers.push(LeaseLookup::Granted(LeaseToken::new(token)));
+            answers.push(self.lease(&mut self.state.lock(), place, ttl));
         }
         answers
     }

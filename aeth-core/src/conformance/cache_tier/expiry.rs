@@ -3,7 +3,10 @@
 use super::TierSubject;
 use super::lease::fill;
 use super::subject::{LEASE, found, key};
-use crate::cache::{CacheTierExt, Entry, FillOutcome, LeaseLookup, Lookup, PutOutcome, TierCapability};
+use crate::Namespace;
+use crate::cache::{
+    CacheTierExt, Entry, FillOutcome, LeaseLookup, LeaseToken, Lookup, PutOutcome, TierCapability,
+};
 use crate::conformance::law::ensure;
 use crate::conformance::{Breach, Check};
 use std::time::Duration;
@@ -29,36 +32,53 @@ pub(super) async fn an_entry_ends_at_its_time(subject: &TierSubject) -> Check {
     subject.hit("the other one", &space, "long", b"long").await
 }
 
-/// law: a-stale-entry-is-still-a-hit. Between `fresh_until` and `usable_until` an entry is a hit. With a lease asked
-/// for it may come with the lease to refresh it; the next one then gets the entry alone, and a change in between
-/// voids the lease.
+/// law: a-stale-entry-is-still-a-hit. Between `fresh_until` and `usable_until` an entry is a hit for a look-up
+/// without lease.
 pub(super) async fn a_stale_entry_is_still_a_hit(subject: &TierSubject) -> Check {
     let space = subject.space("a")?;
+    subject.store(&space, "key", stale(subject)).await?;
+    subject.hit("a stale entry", &space, "key", b"stale").await
+}
+
+/// An entry that is usable, but no longer fresh.
+fn stale(subject: &TierSubject) -> Entry {
     let now = subject.now();
     let stale = Entry::new("stale", now.saturating_sub(2000), now.saturating_sub(1000));
-    let stale = stale.with_usable_until(now + 600_000);
-    subject.store(&space, "key", stale.clone()).await?;
-    subject.hit("a stale entry", &space, "key", b"stale").await?;
-    if !subject.tier.capabilities().has(TierCapability::Lease) {
-        return Ok(());
-    }
-    let token = match subject.ask(&space, "key", LEASE).await? {
-        LeaseLookup::Stale(entry, token) if entry.value == "stale" => token,
-        LeaseLookup::Hit(entry) if entry.value == "stale" => return Ok(()),
-        answer => return Err(Breach::Failed(format!("a stale entry is {answer:?} with a lease"))),
-    };
-    let answer = subject.ask(&space, "key", LEASE).await?;
-    ensure!(matches!(answer, LeaseLookup::Hit(_)), "while it is refreshed, a stale entry is {answer:?}");
-    subject.hit("a stale entry while it is refreshed", &space, "key", b"stale").await?;
-    fill(subject, &space, token, "refreshed", FillOutcome::Stored).await?;
-    subject.hit("after the refresh", &space, "key", b"refreshed").await?;
-    subject.store(&space, "key", stale).await?;
-    if let LeaseLookup::Stale(_, token) = subject.ask(&space, "key", LEASE).await? {
-        subject.tier.remove(&space, &key("key")?).await?;
-        fill(subject, &space, token, "refreshed", FillOutcome::Voided).await?;
-        subject.miss("after a remove during its refresh", &space, "key").await?;
+    stale.with_usable_until(now + 600_000)
+}
+
+/// law: a-stale-entry-comes-with-the-lease. The first look-up with lease of a stale entry gets the entry and the
+/// lease to refresh it; while it is out others get the entry alone. The refresh is fenced as a load is: a remove
+/// meanwhile voids it. A released lease goes to the next one.
+pub(super) async fn a_stale_entry_comes_with_the_lease(subject: &TierSubject) -> Check {
+    subject.needs(TierCapability::Lease)?;
+    let space = subject.space("a")?;
+    for removed in [false, true] {
+        subject.store(&space, "key", stale(subject)).await?;
+        let first = refresh(subject, &space).await?;
+        let answer = subject.ask(&space, "key", LEASE).await?;
+        ensure!(matches!(answer, LeaseLookup::Hit(_)), "while it is refreshed, a stale entry is {answer:?}");
+        subject.tier.release(&space, &key("key")?, first).await?;
+        let token = refresh(subject, &space).await?;
+        ensure!(token != first, "a released lease was granted again with the same token");
+        subject.hit("a stale entry while it is refreshed", &space, "key", b"stale").await?;
+        if removed {
+            subject.tier.remove(&space, &key("key")?).await?;
+            fill(subject, &space, token, "refreshed", FillOutcome::Voided).await?;
+            subject.miss("after a remove during its refresh", &space, "key").await?;
+        } else {
+            fill(subject, &space, token, "refreshed", FillOutcome::Stored).await?;
+            subject.hit("after the refresh", &space, "key", b"refreshed").await?;
+        }
     }
     Ok(())
+}
+
+async fn refresh(subject: &TierSubject, space: &Namespace) -> Result<LeaseToken, Breach> {
+    match subject.ask(space, "key", LEASE).await? {
+        LeaseLookup::Stale(entry, token) if entry.value == "stale" => Ok(token),
+        answer => Err(Breach::Failed(format!("nobody refreshes it, but a stale entry is {answer:?}"))),
+    }
 }
 
 /// law: an-entry-of-the-past-is-a-miss. An entry whose time is over when it is put replaces the old one and is

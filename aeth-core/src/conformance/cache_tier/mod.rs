@@ -39,6 +39,7 @@ super::law::laws! { TierSubject;
     "concurrent-versions-end-with-the-greatest" => version::concurrent_versions_end_with_the_greatest,
     "an-entry-ends-at-its-time" => expiry::an_entry_ends_at_its_time,
     "a-stale-entry-is-still-a-hit" => expiry::a_stale_entry_is_still_a_hit,
+    "a-stale-entry-comes-with-the-lease" => expiry::a_stale_entry_comes_with_the_lease,
     "an-entry-of-the-past-is-a-miss" => expiry::an_entry_of_the_past_is_a_miss,
     "far-times-are-kept" => expiry::far_times_are_kept,
     "one-lease-is-granted" => lease::one_lease_is_granted,
