@@ -1,6 +1,6 @@
 //! Nothing stale, one load for the fleet, and few commands: counted and raced on a real Redis.
 #![cfg(feature = "integration")]
-#![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use aeth_cache::redis::{Redis, RedisOptions, RedisTier};
 use aeth_core::cache::{CacheTier, CacheTierExt, Entry, FillOutcome, LeaseLookup, PutOutcome};
@@ -311,4 +311,29 @@ async fn dropped_callers_harm_nobody() {
         dropped.iter().for_each(tokio::task::JoinHandle::abort);
         assert!(kept.await.hit().is_some());
     }
+}
+
+/// Where look-ups with lease hit, they cost the server no script.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hits_need_no_script() {
+    let server = testkit::Redis::start();
+    let tier = tier(&server, |o| o);
+    let keys: Vec<Key> = (0..100).map(key).collect();
+    tier.put_many(&space(), keys.iter().map(|k| (k.clone(), entry("x"))).collect()).await.unwrap();
+    for _ in 0..3 {
+        let found = tier.get_or_lease_many(&space(), &keys, LEASE).await;
+        assert!(found.iter().all(|answer| matches!(answer, LeaseLookup::Hit(_))));
+    }
+    server.cli(&["CONFIG", "RESETSTAT"]);
+    let found = tier.get_or_lease_many(&space(), &keys, LEASE).await;
+    assert!(found.iter().all(|answer| matches!(answer, LeaseLookup::Hit(_))));
+    let counted = calls(&server);
+    assert_eq!((counted.get("mget"), counted.get("evalsha")), (Some(&1), None), "{counted:?}");
+    // What is missing, stale or hidden still takes a lease.
+    let stale = Entry::new("old", 0, 1).with_usable_until(u64::MAX);
+    tier.put(&space(), key(0), stale).await.unwrap();
+    tier.remove(&space(), &key(1)).await.unwrap();
+    let found = tier.get_or_lease_many(&space(), &keys, LEASE).await;
+    assert!(matches!(found[0], LeaseLookup::Stale(..)) && matches!(found[1], LeaseLookup::Granted(_)));
+    assert!(found[2..].iter().all(|answer| matches!(answer, LeaseLookup::Hit(_))));
 }

@@ -1,5 +1,6 @@
 //! Look-ups, with and without lease, in as few round trips as there can be: one, and a second one only when
-//! tags or a clear of others came between, or for a lease on a value that is there but may not be read.
+//! tags or a clear of others came between, for a lease on a value that is there but may not be read, and for a
+//! lease where most look-ups had hit and this one did not.
 
 use super::error;
 use super::frame::{self, Stamp};
@@ -11,13 +12,18 @@ use super::state::{self, States};
 use super::stats::Stats;
 use aeth_core::cache::{Entry, LeaseToken};
 use aeth_core::{ClockExt, Error, Key, Namespace, Result};
+use bytes::Bytes;
 use redis::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How often a look-up starts again because the value changed under it.
 const ATTEMPTS: usize = 3;
+
+/// From how many hits more than misses on look-ups with lease are tried without.
+const LEAN: i32 = 64;
 
 /// A key to look up; with a time, a lease of that long is wanted.
 #[derive(Clone)]
@@ -43,12 +49,14 @@ pub(super) struct Lookups {
     pub(super) names: Names,
     pub(super) states: Arc<States>,
     pub(super) stats: Arc<Stats>,
+    /// Whether look-ups with lease tend to hit.
+    pub(super) leaning: AtomicI32,
 }
 
 /// What the server has for one key.
 enum Raw {
-    Value(Vec<u8>),
-    ValueAndLease(Vec<u8>),
+    Value(Bytes),
+    ValueAndLease(Bytes),
     Lease,
     Held(Vec<u8>),
     Refused(Error),
@@ -57,24 +65,27 @@ enum Raw {
 
 /// Something that takes another round trip.
 enum More {
-    Take { at: usize, value: Vec<u8>, held: Vec<u8>, token: u128 },
+    Take { at: usize, value: Bytes, held: Vec<u8>, token: u128 },
     Restamp { at: usize, old: u128, new: u128, entry: Option<Entry> },
 }
 
 impl Lookups {
     /// One answer for each, in order; counted.
     pub(super) async fn find(&self, wanted: &[Wanted]) -> Vec<Found> {
-        let mut found = match self.attempt(wanted).await {
-            Ok(found) => found,
-            Err(error) => vec![Some(Found::Unavailable(error)); wanted.len()],
-        };
-        for _ in 1..ATTEMPTS {
+        let mut found = self.fresh(wanted).await;
+        for _ in 0..ATTEMPTS {
             let again: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
             if again.is_empty() {
                 break;
             }
-            let subset: Vec<Wanted> = again.iter().map(|at| wanted[*at].clone()).collect();
-            match Box::pin(self.attempt(&subset)).await {
+            let part: Vec<Wanted>;
+            let subset = if again.len() == wanted.len() {
+                wanted
+            } else {
+                part = again.iter().map(|at| wanted[*at].clone()).collect();
+                &part
+            };
+            match self.attempt(subset).await {
                 Ok(answers) => again.into_iter().zip(answers).for_each(|(at, answer)| found[at] = answer),
                 Err(error) => {
                     again.into_iter().for_each(|at| found[at] = Some(Found::Unavailable(error.clone())));
@@ -84,7 +95,39 @@ impl Lookups {
         // A value that changes all the time is somebody's work.
         let found: Vec<Found> = found.into_iter().map(|found| found.unwrap_or(Found::Held)).collect();
         self.stats.looked_up(&found);
+        self.lean(wanted, &found);
         found
+    }
+
+    /// What is there and fresh needs no lease: where most look-ups hit, a plain one comes first, because a script
+    /// costs the server several times as much. Where most miss, it would be a round trip for nothing.
+    async fn fresh(&self, wanted: &[Wanted]) -> Vec<Option<Found>> {
+        if self.leaning.load(Relaxed) < LEAN || wanted.iter().all(|wanted| wanted.lease.is_none()) {
+            return vec![None; wanted.len()];
+        }
+        let plain: Vec<Wanted> =
+            wanted.iter().map(|wanted| Wanted { lease: None, ..wanted.clone() }).collect();
+        let now = self.link.clock.unix_millis();
+        match Box::pin(self.attempt(&plain)).await {
+            Ok(found) => (found.into_iter().zip(wanted))
+                .map(|(found, wanted)| match found {
+                    Some(Found::Hit(entry)) if entry.is_fresh(now) => Some(Found::Hit(entry)),
+                    found if wanted.lease.is_none() => found,
+                    _ => None,
+                })
+                .collect(),
+            Err(error) => vec![Some(Found::Unavailable(error)); wanted.len()],
+        }
+    }
+
+    fn lean(&self, wanted: &[Wanted], found: &[Found]) {
+        let leased = wanted.iter().zip(found).filter(|(wanted, _)| wanted.lease.is_some());
+        let sum: i32 = leased.map(|(_, found)| if matches!(found, Found::Hit(_)) { 1 } else { -1 }).sum();
+        if sum != 0 {
+            // Between threads an update may be lost: it is a tendency.
+            let leaning = self.leaning.load(Relaxed).saturating_add(sum).clamp(-LEAN, 2 * LEAN);
+            self.leaning.store(leaning, Relaxed);
+        }
     }
 
     /// One round trip, and those that it makes necessary; `None` where the value changed in between.
@@ -178,7 +221,7 @@ impl Lookups {
             match raw {
                 Raw::Nothing => found[at] = Some(Found::Miss),
                 Raw::Refused(error) => found[at] = Some(Found::Unavailable(error)),
-                Raw::Value(value) => match (self.readable(wanted, value.clone()), wanted.lease) {
+                Raw::Value(value) => match (self.readable(wanted, &value), wanted.lease) {
                     (Some(entry), _) => found[at] = Some(Found::Hit(entry)),
                     (None, None) => found[at] = Some(Found::Miss),
                     (None, Some(_)) => {
@@ -187,7 +230,7 @@ impl Lookups {
                     }
                 },
                 Raw::ValueAndLease(value) => {
-                    let entry = self.readable(wanted, value);
+                    let entry = self.readable(wanted, &value);
                     match frame::stamp_of(token) == now {
                         true => found[at] = Some(leased(entry)),
                         false => more.push(restamp(at, token, now, entry)),
@@ -201,7 +244,7 @@ impl Lookups {
                     }
                     _ => {
                         let token = frame::restamp(token, now);
-                        more.push(More::Take { at, value: Vec::new(), held: holder, token });
+                        more.push(More::Take { at, value: Bytes::new(), held: holder, token });
                     }
                 },
             }
@@ -220,7 +263,7 @@ impl Lookups {
                     Run::new(&TAKE)
                         .key(self.names.value(namespace, key))
                         .key(self.names.lease(namespace, key))
-                        .bytes(value.clone())
+                        .bytes(value.to_vec())
                         .bytes(held.clone())
                         .bytes(token.to_be_bytes().to_vec())
                         .number(millis(lease.unwrap_or_default()))
@@ -260,7 +303,7 @@ impl Lookups {
     }
 
     /// The entry in these bytes, if it may be read.
-    fn readable(&self, wanted: &Wanted, value: Vec<u8>) -> Option<Entry> {
+    fn readable(&self, wanted: &Wanted, value: &Bytes) -> Option<Entry> {
         let Some((stamp, entry)) = frame::decode(value) else {
             self.stats.damaged.increment();
             return None;
@@ -295,7 +338,7 @@ impl Part {
         }
         for (at, answer) in self.of.into_iter().zip(answers) {
             raws[at] = match (answer, self.leases) {
-                (Value::BulkString(value), false) => Raw::Value(value),
+                (Value::BulkString(value), false) => Raw::Value(value.into()),
                 (Value::Nil, false) => Raw::Nothing,
                 (Value::Array(parts), true) => leased(parts)?,
                 (refusal @ Value::ServerError(_), true) => Raw::Refused(check(refusal).err()?),
@@ -309,8 +352,8 @@ impl Part {
 fn leased(parts: Vec<Value>) -> Option<Raw> {
     let mut parts = parts.into_iter();
     match (number(&parts.next()?)?, parts.next()) {
-        (1, Some(Value::BulkString(value))) => Some(Raw::Value(value)),
-        (2, Some(Value::BulkString(value))) => Some(Raw::ValueAndLease(value)),
+        (1, Some(Value::BulkString(value))) => Some(Raw::Value(value.into())),
+        (2, Some(Value::BulkString(value))) => Some(Raw::ValueAndLease(value.into())),
         (3, None) => Some(Raw::Lease),
         (4, Some(Value::BulkString(holder))) => Some(Raw::Held(holder)),
         _ => None,

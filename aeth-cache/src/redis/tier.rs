@@ -16,6 +16,7 @@ use futures_core::stream::BoxStream;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -25,7 +26,8 @@ const FLIGHTS: usize = 2;
 
 /// Redis as a cache tier: shared by all processes, with leases and tags; made by [`Redis::tier`].
 ///
-/// - A look-up is one round trip, `MGET` or (with leases) one script for the whole batch. Look-ups of single
+/// - A look-up is one round trip, `MGET` or (with leases) one script for the whole batch; where most look-ups
+///   with lease hit, `MGET` goes first there too, and the script only for what it did not find fresh. Look-ups of single
 ///   keys that are made at the same time leave together, unless
 ///   [`coalesce`](super::RedisOptions::coalesce) says otherwise.
 /// - An entry is kept until its `usable_until` by the server's own expiry, at most
@@ -49,7 +51,8 @@ impl RedisTier {
     pub(super) fn new(link: Arc<Link>, names: Names) -> Self {
         let (tasks, coalesce) = (link.tasks.clone(), link.options.coalesce);
         let (states, stats) = (Arc::new(States::default()), Arc::new(Stats::default()));
-        let lookups = Arc::new(Lookups { link, names, states, stats });
+        let leaning = AtomicI32::new(0);
+        let lookups = Arc::new(Lookups { link, names, states, stats, leaning });
         let singles = coalesce.then(|| Arc::new(Gather::new(Singles(Arc::clone(&lookups)), FLIGHTS, tasks)));
         Self { lookups, singles }
     }

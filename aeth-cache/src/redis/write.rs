@@ -8,6 +8,7 @@ use super::script::{FILL, PUT, RELEASE, Run};
 use super::state;
 use aeth_core::cache::{Entry, FillOutcome, LeaseToken, PutOutcome};
 use aeth_core::{ClockExt, Error, Key, Namespace, Result};
+use bytes::Bytes;
 use redis::Value;
 
 /// How often a put starts again because tags or a clear came between.
@@ -119,7 +120,7 @@ impl Lookups {
 
     /// Whether a value that is there is one that readers see.
     fn counts(&self, namespace: &Namespace, value: &[u8]) -> bool {
-        frame::decode(value.to_vec()).is_some_and(|(stamp, entry)| {
+        frame::decode(&Bytes::copy_from_slice(value)).is_some_and(|(stamp, entry)| {
             entry.is_usable(self.link.clock.unix_millis())
                 && self.states.readable(namespace, stamp, &entry.tags)
         })
