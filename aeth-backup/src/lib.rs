@@ -1,4 +1,58 @@
-//! Encrypted, deduplicated backups in the restic repository format.
+//! Encrypted, deduplicated backups in the restic repository format, to several locations at once.
+//!
+//! A [`Repository`] lives in one or several [`BackupSink`](aeth_core::backup::BackupSink)s, which are replicas of
+//! one another: everything is sealed once and the same bytes go everywhere. A [`Plan`] names the sources of one
+//! restore point: directories in full fidelity ([`PathSource`]), the blobs of a store ([`BlobSource`]), streams of
+//! the application ([`StreamSource`]), or anything that implements [`FileSource`].
+//!
+//! ```
+//! use aeth_backup::{CheckOptions, PathSource, Plan, Repository, RepositoryOptions, RestoreOptions};
+//! use aeth_core::backup::{BackupSink, BlobSink};
+//! use aeth_core::Secret;
+//! use std::sync::Arc;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> aeth_core::Result<()> {
+//! # let dir = tempfile::tempdir()?;
+//! # let (source, target) = (dir.path().join("documents"), dir.path().join("restored"));
+//! # std::fs::create_dir(&source)?;
+//! # std::fs::write(source.join("letter"), "dear reader")?;
+//! let store = aeth_files::LocalDir::open(dir.path().join("backups")).await?;
+//! let sinks: Vec<Arc<dyn BackupSink>> = vec![Arc::new(BlobSink::new(Arc::new(store), None)?)];
+//! let password = Secret::new("correct horse".to_owned());
+//! let repository = Repository::init(sinks, &password, RepositoryOptions::default()).await?;
+//!
+//! let report = repository.backup(Plan::new().source(PathSource::new(&source)?).tag("daily")).await?;
+//! assert!(report.is_complete(), "left out: {:?}", report.skipped);
+//! assert!(repository.check(CheckOptions::all_data()).await?.is_ok());
+//!
+//! let latest = repository.snapshot("latest").await?;
+//! repository.restore(&latest, RestoreOptions::new(&target)).await?;
+//! # let inside = target.join(source.canonicalize()?.strip_prefix("/").unwrap());
+//! # assert_eq!(std::fs::read(inside.join("letter"))?, b"dear reader");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is written
+//! The restic repository format, version 2 (restic's `doc/design.rst`): scrypt key files, AES-256-CTR with
+//! Poly1305-AES, SHA-256 names, zstd, packs, indexes, snapshots, locks. `restic check`, `restore`, `forget` and
+//! `prune` work on what this crate writes, and this crate reads what restic writes. Chunks are cut where restic
+//! cuts them and trees are encoded as it encodes them, so that each finds the other's data again.
+//!
+//! # What holds
+//! - A pack is durable before an index names it, and all packs and indexes before a snapshot does: killed at any
+//!   moment, a repository is whole, and the next run uses what was stored.
+//! - Each sink alone gives everything back. A sink that was away is brought up to date by the next run.
+//! - What could not be read is in the report, by name and reason; nothing is left out silently.
+//! - Memory is bounded, whatever the size of a tree or of a file: packs under way, chunks in a queue, and about 80
+//!   bytes for each blob that the repository holds.
+//! - Reading, cutting, hashing, compressing and sealing run on threads of their own, never on a runtime worker.
+//!
+//! # What does not
+//! Whoever has the password and may delete can destroy a backup; keep one sink append-only. The format has no
+//! write-only keys. A file that changes while it is read is stored as it was read and named in the report: take a
+//! snapshot of the file system, or hand over a consistent copy, where that matters.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backup;
@@ -20,5 +74,5 @@ pub use format::{Compression, FileMode, Node, NodeKind, NodeTime, Snapshot, Snap
 pub use id::Id;
 pub use progress::{Event, Observer, Progress, ProgressReport, Skipped};
 pub use repo::{Quorum, Repository, RepositoryOptions, SinkStatus, SnapshotEntry};
-pub use restore::{Existing, RestoreOptions, RestoreReport, TreeEntry};
+pub use restore::{BlobRestoreReport, Existing, RestoreOptions, RestoreReport, TreeEntry};
 pub use source::{BlobSource, Exclude, FileSource, PathSource, Source, StreamSource, VirtualFile};

@@ -4,11 +4,15 @@
 
 mod common;
 
-use aeth_backup::{CheckOptions, PathSource, Plan, Quorum, Repository, RestoreOptions};
-use aeth_core::ErrorKind;
+use aeth_backup::{
+    BlobSource, CheckOptions, PathSource, Plan, Progress, Quorum, Repository, RestoreOptions, Source,
+};
 use aeth_core::backup::{BackupSink, BlobSink};
+use aeth_core::blob::{BlobStore, BlobStoreExt};
 use aeth_core::sim::{Fault, FaultPlan, FaultySink};
+use aeth_core::{BlobPath, ErrorKind};
 use common::*;
+use futures_util::{StreamExt, TryStreamExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +42,8 @@ async fn faults_by_seed() {
         let (source, a, b) = (dir.path().join("s"), dir.path().join("a"), dir.path().join("b"));
         sample_tree(&source, seed);
         init(&[&a, &b]).await;
-        let small = || options().pack_size(1 << 20).sink_timeout(Duration::from_secs(20)).quorum(Quorum::AtLeast(1));
+        let small =
+            || options().pack_size(1 << 20).sink_timeout(Duration::from_secs(20)).quorum(Quorum::AtLeast(1));
         for round in 0..3 {
             let (one, two) = (plan_of(seed * 100 + round), plan_of(seed * 100 + 50 + round));
             let sinks = vec![faulty(&a, &one), faulty(&b, &two)];
@@ -107,4 +112,28 @@ async fn a_blob_store_is_a_sink() {
     let options = RestoreOptions::new(&target).root(source.to_str().unwrap()).verify(true);
     assert!(repository.restore(&latest, options).await.unwrap().is_complete());
     assert_same_tree(&source, &target);
+
+    // Blobs go in as they are given out, and come back to where they were.
+    let blobs: Arc<dyn BlobStore> = Arc::new(aeth_files::MemoryStore::new());
+    let mut random = fastrand::Rng::with_seed(1);
+    for (name, length) in [("a/b", 5), ("a-c", 0), ("a/d/e", 3 << 20), ("caf%E9", 700_000)] {
+        blobs
+            .put(&BlobPath::new(name).unwrap(), bytes::Bytes::from(random_bytes(&mut random, length)))
+            .await
+            .unwrap();
+    }
+    let plan = || Plan::new().source(Source::files("/app/blobs", BlobSource::new(Arc::clone(&blobs))));
+    repository.backup(plan()).await.unwrap();
+    let report = repository.backup(plan()).await.unwrap();
+    let counts = report.snapshot.snapshot.summary.clone().unwrap();
+    assert_eq!((counts.files_unmodified, counts.data_blobs), (4, 0), "{counts:?}");
+    let back = aeth_files::MemoryStore::new();
+    let restored =
+        repository.restore_blobs(&report.snapshot, "/app/blobs", &back, &Progress::new()).await.unwrap();
+    assert_eq!((restored.blobs, restored.skipped_total), (4, 0), "{restored:?}");
+    let all: Vec<_> = blobs.list(None).try_collect().await.unwrap();
+    for meta in &all {
+        assert_eq!(back.get_bytes(&meta.path).await.unwrap(), blobs.get_bytes(&meta.path).await.unwrap());
+    }
+    assert_eq!(back.list(None).count().await, all.len());
 }

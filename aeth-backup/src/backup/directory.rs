@@ -89,7 +89,13 @@ impl Walker<'_> {
         self.device = Some(stat.device_id);
         let slot = above.reserve();
         match stat.kind() {
-            NodeKind::Dir => self.directory(&place, own, name, &stat, slot, previous),
+            NodeKind::Dir => {
+                // Below the root, what cannot be read is left out; a root that cannot be read is no backup.
+                open_dir(place.fd.as_fd(), own)
+                    .and_then(|fd| read_names(&fd))
+                    .map_err(crate::error::errno(&path))?;
+                self.directory(&place, own, name, &stat, slot, previous)
+            }
             // A file that stands at another place keeps its content and metadata under the other name.
             _ => {
                 let mut batch = Vec::new();

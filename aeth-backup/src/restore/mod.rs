@@ -8,6 +8,7 @@
 //! Files are restored pack by pack, so that each range of a pack is read once however many files need it. Links
 //! are made when all files are written, so that nothing can be written through one.
 
+mod blobs;
 mod content;
 mod driver;
 mod metadata;
@@ -15,5 +16,6 @@ mod options;
 mod target;
 mod work;
 
+pub use blobs::BlobRestoreReport;
 pub use content::TreeEntry;
 pub use options::{Existing, RestoreOptions, RestoreReport};
