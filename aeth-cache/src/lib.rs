@@ -21,8 +21,9 @@
 //! before never brings it back: not here (each key has a generation, captured when a load begins and compared
 //! under a lock when it is published), and not in a tier with leases (the lease under which the load may fill it
 //! is void). Tags compare with the state of when the load *began*, not of when it ended. Other processes
-//! see the change in shared tiers at once; their decoded copies live for at most
-//! [`local_fresh_for`](CacheOptions::local_fresh_for).
+//! see the change in shared tiers at once; their decoded copies end within the delay of the
+//! [backplane](CachesBuilder::backplane), or within [`local_fresh_for`](CacheOptions::local_fresh_for) while there
+//! is none or it is down. A process that may have missed messages treats its copies as stale.
 //!
 //! A lower tier that does not answer is not a miss: reads say so or serve a stale value, loads go on without it,
 //! and removals that could not reach it are kept (bounded) and sent when it answers again.
@@ -31,6 +32,7 @@
 mod cache;
 mod caches;
 mod codec;
+mod coherence;
 mod error;
 mod flight;
 mod item;

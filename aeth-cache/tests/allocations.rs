@@ -37,7 +37,8 @@ async fn a_hit_allocates_nothing() -> Result<(), Failure> {
             assert!(cache.get(&42_u64).now_or_never().unwrap().unwrap().is_some());
             let loaded = cache.get_or_load(&42_u64, || async { Err::<String, Failure>("not called".into()) });
             assert_eq!(*loaded.now_or_never().unwrap().unwrap(), "number");
-            let scoped = cache.get_or_load_scoped(&42_u64, || async { Err::<String, Failure>("not called".into()) });
+            let scoped =
+                cache.get_or_load_scoped(&42_u64, || async { Err::<String, Failure>("not called".into()) });
             assert_eq!(*scoped.now_or_never().unwrap().unwrap(), "number");
         };
         // The engine's own buffers fill up first.

@@ -4,7 +4,9 @@
 mod support;
 
 use aeth_cache::{CacheOptions, Caches, EntryState, Item, L1Engine};
-use aeth_core::observe::{Collector, Descriptor, HealthCheck, HistogramSnapshot, Label, MetricsSource, Status};
+use aeth_core::observe::{
+    Collector, Descriptor, HealthCheck, HistogramSnapshot, Label, MetricsSource, Status,
+};
 use aeth_core::{ErrorKind, Tag};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -57,7 +59,8 @@ async fn a_name_has_one_type() -> Test {
 
 #[test]
 fn options_that_contradict_are_all_named() {
-    let options = CacheOptions::new().fresh_for(secs(10)).usable_for(secs(1)).jitter(2.0).lease_for(Duration::ZERO);
+    let options =
+        CacheOptions::new().fresh_for(secs(10)).usable_for(secs(1)).jitter(2.0).lease_for(Duration::ZERO);
     let error = caches().open::<u64>("numbers", options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     for part in ["usable_for", "jitter", "lease_for"] {
@@ -240,10 +243,11 @@ async fn every_look_up_is_counted_once() -> Test {
     assert!(cache.get(&2).await?.is_none()); // miss
     assert!(cache.get_or_load(&2, fail).await.is_err()); // miss
     cache.get_or_load_scoped(&3, load).await?; // miss
-    cache.get_or_load_many(&[1, 4, 5], |keys: Vec<u64>| async move {
-        Ok::<_, Failure>(keys.into_iter().map(|key| (key, key)).collect())
-    })
-    .await?; // 1 hit, 2 misses
+    cache
+        .get_or_load_many(&[1, 4, 5], |keys: Vec<u64>| async move {
+            Ok::<_, Failure>(keys.into_iter().map(|key| (key, key)).collect())
+        })
+        .await?; // 1 hit, 2 misses
     clock.advance(secs(11));
     cache.get_or_load(&1, fail).await?; // stale
     cache.get_or_load(&1, fail).await?; // stale

@@ -28,7 +28,13 @@ async fn memory_tier() {
 async fn memory_tier_on_real_time_with_a_second_handle() {
     let clock = SystemClock::shared();
     let tier = MemoryTier::new(64 << 20, Arc::clone(&clock)).unwrap();
-    TierSubject::new(tier.clone(), clock).with_other(tier).with_rounds(100).run().await.into_result().unwrap();
+    TierSubject::new(tier.clone(), clock)
+        .with_other(tier)
+        .with_rounds(100)
+        .run()
+        .await
+        .into_result()
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -17,7 +17,8 @@ fn fails() -> impl Future<Output = Result<u64, Failure>> + Send {
 #[tokio::test]
 async fn an_entry_is_fresh_then_stale_then_gone() -> Test {
     let (caches, clock) = mocked();
-    let cache = caches.open::<u64>("numbers", CacheOptions::new().fresh_for(secs(10)).usable_for(secs(60)))?;
+    let cache =
+        caches.open::<u64>("numbers", CacheOptions::new().fresh_for(secs(10)).usable_for(secs(60)))?;
     let lenient = cache.with(CallOptions::new().allow_stale(true));
     cache.put(&1, 7).await?;
     clock.advance(Duration::from_millis(9999));
@@ -53,8 +54,7 @@ async fn a_wall_clock_that_steps_changes_nothing() -> Test {
 #[tokio::test]
 async fn a_failed_load_serves_the_stale_value_and_is_not_repeated_at_once() -> Test {
     let (caches, clock) = mocked();
-    let options =
-        || CacheOptions::new().fresh_for(secs(10)).usable_for(secs(100)).retry_after(secs(5));
+    let options = || CacheOptions::new().fresh_for(secs(10)).usable_for(secs(100)).retry_after(secs(5));
     let cache = caches.open::<u64>("safe", options())?;
     let strict = caches.open::<u64>("strict", options().fail_safe(false))?;
     for cache in [&cache, &strict] {
@@ -87,10 +87,8 @@ async fn a_failed_load_serves_the_stale_value_and_is_not_repeated_at_once() -> T
 #[tokio::test]
 async fn a_slow_load_serves_the_stale_value_and_goes_on() -> Test {
     let (caches, clock) = mocked();
-    let options = CacheOptions::new()
-        .fresh_for(secs(10))
-        .usable_for(secs(100))
-        .soft_timeout(Duration::from_millis(50));
+    let options =
+        CacheOptions::new().fresh_for(secs(10)).usable_for(secs(100)).soft_timeout(Duration::from_millis(50));
     let cache = caches.open::<u64>("numbers", options)?;
     cache.put(&1, 7).await?;
     clock.advance(secs(11));

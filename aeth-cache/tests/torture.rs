@@ -277,7 +277,10 @@ async fn run(scenario: Scenario, seed: u64) {
         for key in 0..KEYS {
             let least = world.floor[key as usize].load(SeqCst);
             if let Ok(Some(seen)) = world.read(cache, key, Read::Get).await {
-                assert!(scenario.faults && node > 0 || seen >= least, "in the end node {node} gave {seen}, not {least}; seed {seed}");
+                assert!(
+                    scenario.faults && node > 0 || seen >= least,
+                    "in the end node {node} gave {seen}, not {least}; seed {seed}"
+                );
             }
         }
     }
@@ -292,10 +295,8 @@ fn campaign(name: &'static str, scenario: Scenario) {
 }
 
 const ANY_LOAD: &[Read] = &[Read::Load, Read::Scoped, Read::Dropped];
-const ANY_READ: &[Read] =
-    &[Read::Get, Read::GetMany, Read::Load, Read::Scoped, Read::Dropped, Read::Reload];
-const ANY_CHANGE: &[Change] =
-    &[Change::Put, Change::Remove, Change::RemoveMany, Change::Tag, Change::Clear];
+const ANY_READ: &[Read] = &[Read::Get, Read::GetMany, Read::Load, Read::Scoped, Read::Dropped, Read::Reload];
+const ANY_CHANGE: &[Change] = &[Change::Put, Change::Remove, Change::RemoveMany, Change::Tag, Change::Clear];
 
 #[test]
 fn torture_slow_loader_against_remove() {
@@ -361,15 +362,13 @@ fn torture_promotion_against_put() {
 
 #[test]
 fn torture_everything_over_one_tier() {
-    let scenario =
-        Scenario { changes: ANY_CHANGE, reads: ANY_READ, tiers: one_tier, time: true, ..PLAIN };
+    let scenario = Scenario { changes: ANY_CHANGE, reads: ANY_READ, tiers: one_tier, time: true, ..PLAIN };
     campaign("everything_over_one_tier", scenario);
 }
 
 #[test]
 fn torture_everything_over_two_tiers() {
-    let scenario =
-        Scenario { changes: ANY_CHANGE, reads: ANY_READ, tiers: two_tiers, time: true, ..PLAIN };
+    let scenario = Scenario { changes: ANY_CHANGE, reads: ANY_READ, tiers: two_tiers, time: true, ..PLAIN };
     campaign("everything_over_two_tiers", scenario);
 }
 
@@ -420,7 +419,8 @@ fn torture_on_threads() {
     let scenario =
         Scenario { changes: ANY_CHANGE, reads: ANY_READ, tiers: one_tier, time: true, faults: true, ..PLAIN };
     for case in testkit::campaign("on_threads", SHORT) {
-        let scenario = if case.seed() % 2 == 0 { Scenario { tiers: PLAIN.tiers, ..scenario } } else { scenario };
+        let scenario =
+            if case.seed() % 2 == 0 { Scenario { tiers: PLAIN.tiers, ..scenario } } else { scenario };
         runtime.block_on(async { tokio::spawn(run(scenario, case.seed())).await.unwrap() });
     }
 }

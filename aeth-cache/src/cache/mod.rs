@@ -184,9 +184,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     #[inline]
     fn look<K: CacheKey + ?Sized>(&self, key: &K) -> Result<Arrival, Option<Arrival>> {
         key.with_bytes(|bytes| match self.space.look(&self.space.key(bytes)) {
-            Found::Fresh(slot) | Found::Early(slot) => {
-                Ok(self.space.hit(slot))
-            }
+            Found::Fresh(slot) | Found::Early(slot) => Ok(self.space.hit(slot)),
             Found::Stale(slot) => Err(Some(Arrival::new(slot.value, Origin::Stale))),
             Found::Nothing => Err(None),
         })
@@ -215,8 +213,9 @@ impl<V: Send + Sync + 'static> Cache<V> {
         match value.downcast() {
             Ok(value) => Ok(Some(value)),
             // Opening checks the type, so that no other can be under this namespace's number.
-            Err(_) => Err(Error::other("a cached value has another type than its cache")
-                .with_key(&self.space.name)),
+            Err(_) => {
+                Err(Error::other("a cached value has another type than its cache").with_key(&self.space.name))
+            }
         }
     }
 }

@@ -1,12 +1,14 @@
 //! How [`Caches`] are put together.
 
 use super::{Caches, Shared};
+use crate::coherence::Coherence;
 use crate::flight::Flights;
 use crate::l1::{EngineKind, KeyHasher, L1};
 use crate::recovery::Recovery;
 use crate::tiers::Tiers;
 use crate::time::CoarseClock;
 use aeth_core::cache::CacheTier;
+use aeth_core::coord::Backplane;
 use aeth_core::{Clock, Error, Result, Tasks};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -36,11 +38,19 @@ pub struct CachesBuilder {
     clock: Option<Arc<dyn Clock>>,
     tiers: Vec<Arc<dyn CacheTier>>,
     tasks: Option<Tasks>,
+    backplane: Option<Arc<dyn Backplane>>,
 }
 
 impl Default for CachesBuilder {
     fn default() -> Self {
-        Self { memory: 64 << 20, engine: L1Engine::default(), clock: None, tiers: Vec::new(), tasks: None }
+        Self {
+            memory: 64 << 20,
+            engine: L1Engine::default(),
+            clock: None,
+            tiers: Vec::new(),
+            tasks: None,
+            backplane: None,
+        }
     }
 }
 
@@ -77,6 +87,15 @@ impl CachesBuilder {
         self
     }
 
+    /// Tells other processes what changes here, and hears what they change: their copies then end within the
+    /// backplane's delay, and within [`local_fresh_for`](crate::CacheOptions::local_fresh_for) while it is down.
+    /// All of them need the same lower tiers under it.
+    #[must_use]
+    pub fn backplane(mut self, backplane: Arc<dyn Backplane>) -> Self {
+        self.backplane = Some(backplane);
+        self
+    }
+
     /// Makes the background work part of this group. Default: a group of its own.
     #[must_use]
     pub fn tasks(mut self, tasks: &Tasks) -> Self {
@@ -102,7 +121,11 @@ impl CachesBuilder {
             L1Engine::Moka => EngineKind::Moka,
         };
         let mut tiers = self.tiers;
-        let stack = if tiers.len() > 1 { Some(Arc::new(Tiers::new(std::mem::take(&mut tiers), Arc::clone(coarse.clock()))?)) } else { None };
+        let stack = if tiers.len() > 1 {
+            Some(Arc::new(Tiers::new(std::mem::take(&mut tiers), Arc::clone(coarse.clock()))?))
+        } else {
+            None
+        };
         let lower: Option<Arc<dyn CacheTier>> = match &stack {
             Some(stack) => Some(Arc::clone(stack) as Arc<dyn CacheTier>),
             None => tiers.pop(),
@@ -117,6 +140,7 @@ impl CachesBuilder {
             lower,
             stack,
             recovery,
+            coherence: self.backplane.map(Coherence::new),
             tasks,
             closed: AtomicBool::new(false),
             spaces: Mutex::new(BTreeMap::new()),

@@ -7,8 +7,10 @@ use aeth_core::observe::standard::{cache as names, labels};
 use aeth_core::observe::{Collector, Descriptor, Label, MetricsSource};
 use std::borrow::Cow;
 
-const FENCED: Descriptor =
-    Descriptor::counter("aeth_cache_fenced", "Values not kept because their key changed while they were loaded.");
+const FENCED: Descriptor = Descriptor::counter(
+    "aeth_cache_fenced",
+    "Values not kept because their key changed while they were loaded.",
+);
 const SHARED_LOADS: Descriptor =
     Descriptor::counter("aeth_cache_shared_loads", "Look-ups that waited for the load of another caller.");
 const LOCAL_HITS: Descriptor =
@@ -93,7 +95,8 @@ fn collect_tier(tier: &dyn CacheTier, out: &mut dyn Collector) {
     ] {
         out.counter(descriptor, by, value);
     }
-    for (descriptor, value) in [(&names::TIER_ENTRIES, statistics.entries), (&names::TIER_SIZE, statistics.bytes)]
+    for (descriptor, value) in
+        [(&names::TIER_ENTRIES, statistics.entries), (&names::TIER_SIZE, statistics.bytes)]
     {
         if let Some(value) = value {
             out.gauge(descriptor, by, float(value));

@@ -8,6 +8,7 @@ mod metrics;
 pub use builder::{CachesBuilder, L1Engine};
 
 use crate::cache::Cache;
+use crate::coherence::Coherence;
 use crate::error::closed;
 use crate::flight::Flights;
 use crate::l1::{KeyHasher, L1};
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     /// The same, where it is a stack of several.
     pub(crate) stack: Option<Arc<Tiers>>,
     pub(crate) recovery: Arc<Recovery>,
+    pub(crate) coherence: Option<Coherence>,
     pub(crate) tasks: Tasks,
     closed: AtomicBool,
     spaces: Mutex<BTreeMap<Namespace, Arc<Space>>>,
@@ -43,6 +45,10 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn space(&self, name: &Namespace) -> Option<Arc<Space>> {
+        self.spaces.lock().get(name).map(Arc::clone)
     }
 
     pub(crate) fn spaces(&self) -> Vec<Arc<Space>> {
@@ -128,6 +134,12 @@ impl Caches {
     #[must_use]
     pub fn pending_removals(&self) -> usize {
         self.shared.recovery.len()
+    }
+
+    /// True while changes by other processes are heard; `None` without a backplane.
+    #[must_use]
+    pub fn hears_others(&self) -> Option<bool> {
+        self.shared.coherence.as_ref().map(Coherence::is_connected)
     }
 
     /// Treats everything in L1 as stale: changes by other nodes may have gone unheard.

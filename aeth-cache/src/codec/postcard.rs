@@ -23,9 +23,8 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
     }
 
     fn encode(&self, value: &V) -> Result<Bytes> {
-        let bytes = postcard::to_stdvec(value).map_err(|error| {
-            Error::invalid("the value cannot be written as postcard").with_source(error)
-        })?;
+        let bytes = postcard::to_stdvec(value)
+            .map_err(|error| Error::invalid("the value cannot be written as postcard").with_source(error))?;
         Ok(bytes.into())
     }
 

@@ -6,8 +6,8 @@ use super::{Inner, MemoryTier, OVERHEAD, Stored};
 use crate::l1::{KeyRef, L1Key};
 use crate::time::millis;
 use aeth_core::cache::{
-    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome, TierCapabilities,
-    TierCapability, TierStatistics,
+    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome,
+    TierCapabilities, TierCapability, TierStatistics,
 };
 use aeth_core::{ClockExt, Key, Namespace, Result, Tag, async_trait};
 use futures_core::stream::BoxStream;

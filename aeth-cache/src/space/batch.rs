@@ -33,11 +33,7 @@ struct Awaited {
 
 impl Space {
     /// Answers without a loader, in order. The lower tiers are asked once.
-    pub(crate) async fn read_many(
-        &self,
-        keys: &[L1Key],
-        call: &CallOptions,
-    ) -> Result<Vec<Option<Arrival>>> {
+    pub(crate) async fn read_many(&self, keys: &[L1Key], call: &CallOptions) -> Result<Vec<Option<Arrival>>> {
         self.check_open()?;
         let mut answers: Vec<Option<Arrival>> = vec![None; keys.len()];
         let mut missing: Vec<(usize, Stamp, Option<Slot>)> = Vec::new();

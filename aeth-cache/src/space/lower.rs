@@ -63,7 +63,9 @@ impl Space {
 
     /// The slot of an entry, and whether it is fresh; `None` for one that cannot be used here.
     pub(crate) fn take_entry(&self, key: &KeyRef<'_>, entry: &Entry, stamp: &Stamp) -> Option<(Slot, bool)> {
-        if !entry.is_usable(stamp.started_unix) || self.shared.recovery.covers(&self.name, key.bytes, &entry.tags) {
+        if !entry.is_usable(stamp.started_unix)
+            || self.shared.recovery.covers(&self.name, key.bytes, &entry.tags)
+        {
             return None;
         }
         let value = self.of_wire(entry)?;

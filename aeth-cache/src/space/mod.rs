@@ -14,8 +14,8 @@ mod stats;
 mod wire;
 mod write;
 
-pub use explain::{EntryReport, EntryState, Explanation, TierReport};
 pub(crate) use batch::BatchLoader;
+pub use explain::{EntryReport, EntryState, Explanation, TierReport};
 pub(crate) use load::{BoxLoader, Loader};
 pub(crate) use look::Found;
 pub(crate) use stamp::Stamp;
@@ -108,7 +108,11 @@ impl Space {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.shared.is_closed() { Err(closed().with_key(&self.name)) } else { Ok(()) }
+        if self.shared.is_closed() {
+            return Err(closed().with_key(&self.name));
+        }
+        self.shared.listen();
+        Ok(())
     }
 }
 

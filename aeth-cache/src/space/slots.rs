@@ -79,7 +79,13 @@ impl Space {
     }
 
     /// The slot of a value that was just loaded or put.
-    pub(crate) fn slot(&self, key: &KeyRef<'_>, item: Item<Value>, lifetime: Lifetime, stamp: &Stamp) -> Slot {
+    pub(crate) fn slot(
+        &self,
+        key: &KeyRef<'_>,
+        item: Item<Value>,
+        lifetime: Lifetime,
+        stamp: &Stamp,
+    ) -> Slot {
         let now = self.shared.coarse.exact_now();
         let local = self.local_limit(lifetime.fresh);
         let fresh_until = now.saturating_add(local);
@@ -100,11 +106,18 @@ impl Space {
     /// The slot of an entry that was read from a lower tier. How long it still lives is taken from the wall
     /// clock once, and capped by what the cache would give a new entry: a clock that steps back then cannot
     /// make it live longer.
-    pub(crate) fn slot_of_entry(&self, key: &KeyRef<'_>, value: Option<Value>, entry: &Entry, stamp: &Stamp) -> Slot {
+    pub(crate) fn slot_of_entry(
+        &self,
+        key: &KeyRef<'_>,
+        value: Option<Value>,
+        entry: &Entry,
+        stamp: &Stamp,
+    ) -> Slot {
         let now = self.shared.coarse.exact_now();
         let unix = stamp.started_unix;
         let total = entry.usable_until.saturating_sub(entry.created);
-        let fresh = entry.fresh_until.saturating_sub(unix).min(entry.fresh_until.saturating_sub(entry.created));
+        let fresh =
+            entry.fresh_until.saturating_sub(unix).min(entry.fresh_until.saturating_sub(entry.created));
         let usable = entry.usable_until.saturating_sub(unix).min(total);
         let fresh_until = now.saturating_add(self.local_limit(fresh));
         Slot {
@@ -129,7 +142,12 @@ impl Space {
     }
 
     /// The entry of a value for the lower tiers.
-    pub(crate) fn entry(&self, item: &Item<Value>, lifetime: Lifetime, stamp: &Stamp) -> aeth_core::Result<Entry> {
+    pub(crate) fn entry(
+        &self,
+        item: &Item<Value>,
+        lifetime: Lifetime,
+        stamp: &Stamp,
+    ) -> aeth_core::Result<Entry> {
         let codec = self.codec.id().unwrap_or(aeth_core::cache::CodecId::RAW);
         let now = self.shared.coarse.exact_now().saturating_sub(stamp.started) + stamp.started_unix;
         let (bytes, flags) = match &item.value {

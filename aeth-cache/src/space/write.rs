@@ -5,6 +5,7 @@
 //! nothing read from the lower tiers in between stays).
 
 use super::Space;
+use crate::coherence::News;
 use crate::item::Item;
 use crate::l1::{L1Key, Published, Value};
 use crate::options::CallOptions;
@@ -35,18 +36,25 @@ impl Space {
         if !forgotten.is_empty() {
             self.remove(forgotten).await?;
         }
+        let told = if self.shared.coherence.is_some() {
+            kept.iter().map(|(key, _)| Self::tier_key(key.bytes())).collect::<Result<_>>()?
+        } else {
+            Vec::new()
+        };
         if entries.is_empty() {
             for (key, slot) in kept {
                 if self.shared.l1.put(key, slot) == Published::TooLarge {
                     self.stats.too_large.increment();
                 }
             }
+            self.tell_keys(told).await;
             return Ok(());
         }
         let generations = self.shared.l1.bump_all(kept.iter().map(|(key, _)| key.hash()));
         let outcomes = self.put_lower(entries).await;
         for (index, ((key, slot), generation)) in kept.into_iter().zip(generations).enumerate() {
-            let stored = outcomes.as_ref().is_ok_and(|outcomes| outcomes.get(index) != Some(&PutOutcome::Superseded));
+            let stored =
+                outcomes.as_ref().is_ok_and(|outcomes| outcomes.get(index) != Some(&PutOutcome::Superseded));
             // Another writer may have come between: which of the two the lower tiers kept is then unknown here,
             // and the next reader asks them.
             let published = stored && {
@@ -57,7 +65,14 @@ impl Space {
                 self.shared.l1.remove(&key.as_ref());
             }
         }
+        self.tell_keys(told).await;
         outcomes.map(drop)
+    }
+
+    async fn tell_keys(&self, keys: Vec<Key>) {
+        if !keys.is_empty() {
+            self.shared.tell(News::Keys(self.name.clone(), keys)).await;
+        }
     }
 
     async fn put_lower(&self, entries: Vec<(Key, Entry)>) -> Result<Vec<PutOutcome>> {
@@ -77,7 +92,7 @@ impl Space {
     pub(crate) async fn remove(&self, keys: Vec<L1Key>) -> Result<()> {
         self.check_open()?;
         let mut tier_keys = Vec::new();
-        if self.has_lower() {
+        if self.has_lower() || self.shared.coherence.is_some() {
             for key in &keys {
                 tier_keys.push(Self::tier_key(key.bytes())?);
             }
@@ -94,6 +109,7 @@ impl Space {
             self.shared.l1.remove(&key.as_ref());
             self.stats.removals.increment();
         }
+        self.tell_keys(if self.shared.coherence.is_some() { tier_keys.clone() } else { Vec::new() }).await;
         result.map_err(|error| {
             for key in tier_keys {
                 self.shared.recovery.removal(&self.name, key);
@@ -118,6 +134,7 @@ impl Space {
             None => Ok(()),
         };
         self.marks.invalidate(tags);
+        self.shared.tell(News::Tags(self.name.clone(), tags.to_vec())).await;
         result.map_err(|error| {
             if error.retry().is_worthwhile() {
                 self.shared.recovery.tags(&self.name, tags);
@@ -140,6 +157,7 @@ impl Space {
         self.begin_clear();
         let epochs = self.epochs();
         self.shared.l1.sweep(self.id, |slot| slot.epochs.clears() == epochs.clears());
+        self.shared.tell(News::All(self.name.clone())).await;
         result.map_err(|error| {
             self.shared.recovery.clear(&self.name);
             self.write_failed("clear", error)

@@ -63,7 +63,15 @@ impl Tiers {
             }
         }
         let locks = (0..LOCKS).map(|_| Mutex::default()).collect();
-        Ok(Self { parts, anchor, capabilities, locks, fence: RwLock::default(), clock, hasher: RandomState::new() })
+        Ok(Self {
+            parts,
+            anchor,
+            capabilities,
+            locks,
+            fence: RwLock::default(),
+            clock,
+            hasher: RandomState::new(),
+        })
     }
 
     /// The tiers, the first on top.

@@ -79,9 +79,10 @@ impl Tiers {
         for (i, answer) in open.into_iter().zip(leased) {
             answers[i] = Some(answer);
         }
-        let concluded = keys.iter().zip(answers.drain(..).zip(searches.drain(..))).map(
-            |(key, (answer, search))| self.conclude_lease(namespace, key, anchor, answer, search),
-        );
+        let concluded = keys
+            .iter()
+            .zip(answers.drain(..).zip(searches.drain(..)))
+            .map(|(key, (answer, search))| self.conclude_lease(namespace, key, anchor, answer, search));
         join_all(concluded).await
     }
 

@@ -3,8 +3,8 @@
 use super::Tiers;
 use super::write::no_leases;
 use aeth_core::cache::{
-    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome, TierCapabilities,
-    TierCapability, TierStatistics,
+    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome,
+    TierCapabilities, TierCapability, TierStatistics,
 };
 use aeth_core::{Error, Key, Namespace, Result, Tag, async_trait};
 use futures_core::stream::BoxStream;

@@ -48,7 +48,12 @@ impl Tiers {
 
     /// Puts into a part above the last. One that has a greater version by accident of time forgets it: the last
     /// part has the last word.
-    async fn keep(&self, part: &dyn CacheTier, namespace: &Namespace, entries: Vec<(Key, Entry)>) -> Result<()> {
+    async fn keep(
+        &self,
+        part: &dyn CacheTier,
+        namespace: &Namespace,
+        entries: Vec<(Key, Entry)>,
+    ) -> Result<()> {
         let keys: Vec<Key> = entries.iter().map(|(key, _)| key.clone()).collect();
         let outcomes = part.put_many(namespace, entries).await?;
         let refused = keys.into_iter().zip(outcomes).filter(|(_, outcome)| *outcome != PutOutcome::Stored);

@@ -1,6 +1,7 @@
 //! What the tests share.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod bus;
 pub mod tier;
 
 use aeth_cache::{Cache, CacheOptions, Caches, CachesBuilder};
@@ -48,7 +49,11 @@ pub struct Source {
 impl Source {
     /// Its loads need to be let go.
     pub fn gated(value: u64) -> Self {
-        Self { value: Arc::new(AtomicU64::new(value)), loads: Arc::default(), gate: Arc::new(Semaphore::new(0)) }
+        Self {
+            value: Arc::new(AtomicU64::new(value)),
+            loads: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+        }
     }
 
     /// Its loads end at once.

@@ -1,8 +1,8 @@
 //! A tier that lets others run before and after each of its calls, as a seed decides.
 
 use aeth_core::cache::{
-    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome, TierCapabilities,
-    TierCapability, TierStatistics,
+    CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome,
+    TierCapabilities, TierCapability, TierStatistics,
 };
 use aeth_core::sim::SimRng;
 use aeth_core::{Error, Key, Namespace, Result, Tag, async_trait};
@@ -16,16 +16,23 @@ pub struct Slow {
     inner: Arc<dyn CacheTier>,
     rng: SimRng,
     leases: bool,
+    shared: bool,
 }
 
 impl Slow {
     pub fn new(inner: impl CacheTier, rng: SimRng) -> Self {
-        Self { inner: Arc::new(inner), rng, leases: true }
+        Self { inner: Arc::new(inner), rng, leases: true, shared: false }
     }
 
     /// Claims no leases.
     pub fn without_leases(mut self) -> Self {
         self.leases = false;
+        self
+    }
+
+    /// Claims to be seen by other processes.
+    pub fn shared(mut self) -> Self {
+        self.shared = true;
         self
     }
 
@@ -55,6 +62,7 @@ impl CacheTier for Slow {
 
     fn capabilities(&self) -> TierCapabilities {
         let its = self.inner.capabilities().without(TierCapability::Immediate);
+        let its = if self.shared { its.with(TierCapability::Shared) } else { its };
         if self.leases { its } else { its.without(TierCapability::Lease) }
     }
 
@@ -82,14 +90,25 @@ impl CacheTier for Slow {
         self.around(self.inner.clear(namespace)).await
     }
 
-    async fn get_or_lease_many(&self, namespace: &Namespace, keys: &[Key], ttl: Duration) -> Vec<LeaseLookup> {
+    async fn get_or_lease_many(
+        &self,
+        namespace: &Namespace,
+        keys: &[Key],
+        ttl: Duration,
+    ) -> Vec<LeaseLookup> {
         if !self.leases {
             return keys.iter().map(|_| LeaseLookup::Unavailable(no_leases())).collect();
         }
         self.around(self.inner.get_or_lease_many(namespace, keys, ttl)).await
     }
 
-    async fn fill(&self, namespace: &Namespace, key: &Key, token: LeaseToken, entry: Entry) -> Result<FillOutcome> {
+    async fn fill(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        token: LeaseToken,
+        entry: Entry,
+    ) -> Result<FillOutcome> {
         if !self.leases {
             return Err(no_leases());
         }
