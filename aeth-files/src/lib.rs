@@ -35,7 +35,10 @@
 //! # Features
 //! | feature | adds |
 //! |---|---|
-//! | `integration` | tests that need root (a full disk) |
+//! | `object-store-0-14` | `AsObjectStore`: any store for DataFusion, parquet and the like; `ObjectStoreAdapter`: any of their stores here |
+//! | `object-store-0-14-signer` | signed URLs through both |
+//! | `s3`, `gcs`, `azure`, `http` | constructors of the adapter for these engines, with rustls and aws-lc-rs |
+//! | `integration` | tests that need root (a full disk) or moto (S3) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "object-store-0-14")]
@@ -54,6 +57,14 @@ mod random;
 mod read_only;
 mod upload;
 
+#[cfg(feature = "azure")]
+pub use adapt::AzureOptions;
+#[cfg(feature = "gcs")]
+pub use adapt::GcsOptions;
+#[cfg(feature = "http")]
+pub use adapt::HttpOptions;
+#[cfg(feature = "s3")]
+pub use adapt::S3Options;
 #[cfg(feature = "object-store-0-14")]
 pub use adapt::{AsObjectStore, Engine, ObjectStoreAdapter, ObjectStoreAdapterOptions};
 pub use encrypted::Encrypted;

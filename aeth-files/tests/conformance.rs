@@ -3,8 +3,10 @@
 
 mod support;
 
+use aeth_core::SystemClock;
 use aeth_core::blob::{BlobStore, Capability, PutOptions};
 use aeth_core::conformance::blob_store::BlobSubject;
+use aeth_core::policy::{Policy, PolicyStore};
 use aeth_core::seal::{Keyset, SegmentSize};
 use aeth_files::{
     Durability, Encrypted, Layout, LocalDir, LocalDirOptions, MemoryStore, Metered, Prefixed, ReadOnly,
@@ -115,6 +117,14 @@ async fn the_handle_of_hosts_over_an_encrypted_directory() {
     let sealed = Encrypted::new(local(&dir, Durability::File, Layout::Sharded).await, keyset());
     let files = aeth_files::Files::new(sealed);
     holds(Arc::clone(files.store()), None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retried_and_counted_over_an_encrypted_directory() {
+    let dir = testkit::temp_dir();
+    let sealed = Encrypted::new(local(&dir, Durability::None, Layout::Plain).await, keyset());
+    let retried = PolicyStore::new(sealed, Policy::default(), SystemClock::shared());
+    holds(Metered::new(retried), None).await;
 }
 
 #[tokio::test]

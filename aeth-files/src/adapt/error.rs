@@ -17,7 +17,7 @@ pub(super) enum Call {
 }
 
 /// Our error in object_store's language; the source of it is ours, so that nothing is lost.
-pub(super) fn outer(error: Error, call: Call, path: impl ToString) -> Outer {
+pub(super) fn outer(error: Error, call: Call, path: &(impl ToString + ?Sized)) -> Outer {
     let path = path.to_string();
     match (error.kind(), call) {
         (ErrorKind::NotFound, _) => Outer::NotFound { path, source: error.into() },

@@ -4,6 +4,7 @@ mod identity;
 mod object;
 mod read;
 mod transfer;
+mod upload;
 mod write;
 
 use aeth_core::blob::{
@@ -20,6 +21,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use transfer::Move;
+use upload::SealedUpload;
 
 /// How many objects are remembered for ranged reads.
 const REMEMBERED: usize = 4_096;
@@ -49,8 +51,9 @@ const REMEMBERED: usize = 4_096;
 /// # How it behaves
 /// Memory is one segment (64 KiB unless the key says otherwise) beyond what the caller and the store hold. Sizes
 /// are the plaintext's, by formula. A ranged read fetches and opens only the segments that it touches. A streamed
-/// body is handed down as one that can be read once, so put retries above this layer, not below. Uploads in
-/// parts and presigned URLs are refused.
+/// body is handed down as one that can be read once, so put retries above this layer, not below. Presigned URLs
+/// are refused. Parts of uploads are sealed one by one under `.aeth-parts/`, which is hidden and reserved, and
+/// sealed as a whole when the upload completes; one that is neither completed nor aborted stays there.
 ///
 /// Keys rotate by [`replace_keyset`](Self::replace_keyset): new blobs are sealed under the new primary key, old
 /// ones open under theirs.
@@ -71,10 +74,11 @@ const REMEMBERED: usize = 4_096;
 /// # Ok::<(), aeth_core::Error>(())
 /// # }).unwrap();
 /// ```
+#[derive(Clone)]
 pub struct Encrypted {
     inner: Arc<dyn BlobStore>,
     name: String,
-    keyset: RwLock<Arc<Keyset>>,
+    keyset: Arc<RwLock<Arc<Keyset>>>,
     caps: Capabilities,
     /// Whether the store below keeps attributes.
     binds: bool,
@@ -82,7 +86,7 @@ pub struct Encrypted {
     rebinds: bool,
     /// Whether a read can be tied to one state of a blob.
     pins: bool,
-    opened: Cache<BlobPath, Known>,
+    opened: Arc<Cache<BlobPath, Known>>,
 }
 
 impl Encrypted {
@@ -104,8 +108,8 @@ impl Encrypted {
             binds,
             rebinds,
             pins: below.has(Capability::ConditionalGet),
-            opened: Cache::new(REMEMBERED),
-            keyset: RwLock::new(Arc::new(keyset)),
+            opened: Arc::new(Cache::new(REMEMBERED)),
+            keyset: Arc::new(RwLock::new(Arc::new(keyset))),
             inner: store,
         }
     }
@@ -126,6 +130,21 @@ impl Encrypted {
         Ok(())
     }
 
+    /// A page of the store below with the lengths of plaintexts, hidden entries included.
+    async fn list_all(&self, options: ListOptions) -> Result<Page> {
+        let size = uniform(&self.keyset()).filter(|_| self.caps.listed_size == ListedSize::Exact);
+        let mut page = self.inner.list_page(options).await?;
+        for meta in &mut page.blobs {
+            match size.map(|size| plain_len(size, meta.size)) {
+                Some(Ok(plain)) => meta.size = plain,
+                Some(Err(_)) => tracing::debug!(path = %meta.path, "a blob in the store is not sealed"),
+                None => {}
+            }
+            meta.checksum = None;
+        }
+        Ok(page)
+    }
+
     /// The keyset in use.
     #[must_use]
     pub fn keyset(&self) -> Arc<Keyset> {
@@ -144,6 +163,9 @@ fn transform(below: &Capabilities, keyset: &Keyset, binds: bool, rebinds: bool) 
         caps.set = if has { caps.set.with(capability) } else { caps.set.without(capability) };
     };
     set(Capability::Checksums, true);
+    // Parts are staged by this layer, whatever the store below can do.
+    set(Capability::Uploads, true);
+    set(Capability::ResumeUploads, true);
     set(Capability::SuffixGet, below.has(Capability::RangeGet));
     set(Capability::CopyReplace, binds);
     if !rebinds {
@@ -157,6 +179,8 @@ fn transform(below: &Capabilities, keyset: &Keyset, binds: bool, rebinds: bool) 
         let segments = sealed / u64::from(keyset.segment_size().get()) + 1;
         sealed.saturating_sub(segments * aeth_core::seal::TAG_LEN as u64 + aeth_core::seal::HEADER_LEN as u64)
     };
+    caps.min_part = 1;
+    caps.max_parts = upload::MAX_PARTS;
     caps.max_size = below.max_size.map(plain);
     caps.max_conditional_put = below.max_conditional_put.map(plain);
     caps
@@ -169,6 +193,22 @@ impl fmt::Debug for Encrypted {
             .field("binds", &self.binds)
             .finish_non_exhaustive()
     }
+}
+
+/// True for what this layer keeps for itself.
+fn is_hidden(path: &str) -> bool {
+    path.strip_prefix(upload::PARTS).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Refuses paths that this layer keeps for itself.
+fn check_path(path: &BlobPath) -> Result<()> {
+    if !is_hidden(path.as_str()) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("paths below `{}/` are reserved for encryption", upload::PARTS))
+        .with_component("encrypted")
+        .with_key(path)
+        .with_remedy("choose another path"))
 }
 
 fn refused(what: &'static str) -> Error {
@@ -187,48 +227,57 @@ impl BlobStore for Encrypted {
     }
 
     async fn get_opts(&self, path: &BlobPath, options: GetOptions) -> Result<Blob> {
+        if is_hidden(path.as_str()) {
+            return Err(Error::not_found("there is no such blob").with_component("encrypted").with_key(path));
+        }
         self.get_opened(path, options).await
     }
 
     async fn put_opts(&self, path: &BlobPath, body: Body, options: PutOptions) -> Result<PutResult> {
+        check_path(path)?;
         self.put_sealed(path, body, options).await
     }
 
     async fn delete_many(&self, paths: &[BlobPath]) -> Result<Vec<Result<()>>> {
         for path in paths {
+            check_path(path)?;
             self.opened.remove(path);
         }
         self.inner.delete_many(paths).await
     }
 
     async fn copy_opts(&self, from: &BlobPath, to: &BlobPath, options: CopyOptions) -> Result<PutResult> {
+        check_path(from)?;
+        check_path(to)?;
         self.transfer(Move::Copy, from, to, options).await
     }
 
     async fn rename_opts(&self, from: &BlobPath, to: &BlobPath, options: CopyOptions) -> Result<PutResult> {
+        check_path(from)?;
+        check_path(to)?;
         self.transfer(Move::Rename, from, to, options).await
     }
 
-    async fn list_page(&self, options: ListOptions) -> Result<Page> {
-        let size = uniform(&self.keyset()).filter(|_| self.caps.listed_size == ListedSize::Exact);
-        let mut page = self.inner.list_page(options).await?;
-        for meta in &mut page.blobs {
-            match size.map(|size| plain_len(size, meta.size)) {
-                Some(Ok(plain)) => meta.size = plain,
-                Some(Err(_)) => tracing::debug!(path = %meta.path, "a blob in the store is not sealed"),
-                None => {}
+    async fn list_page(&self, mut options: ListOptions) -> Result<Page> {
+        loop {
+            let mut page = self.list_all(options.clone()).await?;
+            page.blobs.retain(|meta| !is_hidden(meta.path.as_str()));
+            page.prefixes.retain(|prefix| !is_hidden(prefix));
+            // A page of nothing but hidden entries is none.
+            match page.next.take_if(|_| page.blobs.is_empty() && page.prefixes.is_empty()) {
+                Some(token) => options.token = Some(token),
+                None => return Ok(page),
             }
-            meta.checksum = None;
         }
-        Ok(page)
     }
 
-    async fn begin_upload(&self, _path: &BlobPath, _options: PutOptions) -> Result<Box<dyn Upload>> {
-        Err(refused("an encrypted store takes no uploads in parts").with_remedy("put the blob as a stream"))
+    async fn begin_upload(&self, path: &BlobPath, options: PutOptions) -> Result<Box<dyn Upload>> {
+        check_path(path)?;
+        SealedUpload::begin(self, path, options).await
     }
 
-    async fn resume_upload(&self, _path: &BlobPath, _id: &UploadId) -> Result<Box<dyn Upload>> {
-        Err(refused("an encrypted store takes no uploads in parts"))
+    async fn resume_upload(&self, path: &BlobPath, id: &UploadId) -> Result<Box<dyn Upload>> {
+        SealedUpload::resume(self, path, id).await
     }
 
     async fn presign(&self, _path: &BlobPath, _options: PresignOptions) -> Result<SignedUrl> {

@@ -243,11 +243,11 @@ impl BlobStore for ObjectStoreAdapter {
     }
 
     async fn copy_opts(&self, from: &BlobPath, to: &BlobPath, options: CopyOptions) -> Result<PutResult> {
-        self.copy(from, to, options).await.map_err(|error| self.placed(error, "copy", from))
+        Box::pin(self.copy(from, to, options)).await.map_err(|error| self.placed(error, "copy", from))
     }
 
     async fn rename_opts(&self, from: &BlobPath, to: &BlobPath, options: CopyOptions) -> Result<PutResult> {
-        self.rename(from, to, options).await.map_err(|error| self.placed(error, "rename", from))
+        Box::pin(self.rename(from, to, options)).await.map_err(|error| self.placed(error, "rename", from))
     }
 
     async fn list_page(&self, options: ListOptions) -> Result<Page> {

@@ -39,8 +39,9 @@ pub enum Engine {
     /// of the file's number, time and size and may repeat. Build it with `with_automatic_cleanup(true)`, or directories
     /// that deletes leave behind are in the way of blobs. Prefer [`LocalDir`](crate::LocalDir).
     LocalFileSystem,
-    /// `object_store::aws::AmazonS3`. Add [`CopyCreateOnly`](Capability::CopyCreateOnly) when it was built with
-    /// `with_copy_if_not_exists`.
+    /// `object_store::aws::AmazonS3`. A copy in mode `Create` reads the source and puts the target under the condition,
+    /// up to [`conditional_limit`](ObjectStoreAdapterOptions::conditional_limit): object_store's own ways lose
+    /// attributes or work on one vendor's servers.
     S3,
     /// `object_store::gcp::GoogleCloudStorage`; its conditional writes compare generations, which are part of the
     /// marks here.
@@ -81,6 +82,7 @@ impl Engine {
                 C::CompareAndSwap,
                 C::Attributes,
                 C::CopyReplace,
+                C::CopyCreateOnly,
                 C::Durable,
                 C::MultiProcess,
             ],
@@ -120,6 +122,11 @@ impl Engine {
     /// Whether it takes uploads in parts.
     pub(super) fn has_parts(self) -> bool {
         self != Self::Http
+    }
+
+    /// Whether it copies to a free path by itself, attributes included.
+    pub(super) fn copies_if_absent(self) -> bool {
+        self != Self::S3
     }
 
     /// Whether its conditional writes compare versions instead of etags.

@@ -164,6 +164,7 @@ impl ObjectStoreAdapter {
     fn refuse_large(&self, options: &PutOptions) -> Result<()> {
         let possible = options.mode == PutMode::Create
             && self.engine.has_parts()
+            && self.engine.copies_if_absent()
             && self.options.staging.is_some()
             && self.capabilities().has(Capability::CopyCreateOnly);
         if possible {

@@ -21,7 +21,7 @@ impl ObjectStoreAdapter {
         if from == to && (plain || options.mode == CopyMode::Create) {
             return self.onto_itself(from, options.mode).await;
         }
-        if !plain {
+        if !plain || (options.mode == CopyMode::Create && !self.engine.copies_if_absent()) {
             return self.copy_through(from, to, options).await;
         }
         let mode = match options.mode {

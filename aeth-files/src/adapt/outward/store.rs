@@ -254,8 +254,8 @@ pub(super) fn meta(location: Path, meta: &BlobMeta) -> ObjectMeta {
 fn get_options(options: GetOptions) -> blob::GetOptions {
     let mut wanted = blob::GetOptions::default();
     wanted.head = options.head;
-    wanted.if_match = options.if_match.map(etags);
-    wanted.if_none_match = options.if_none_match.map(etags);
+    wanted.if_match = options.if_match.as_deref().map(etags);
+    wanted.if_none_match = options.if_none_match.as_deref().map(etags);
     wanted.if_modified_since = options.if_modified_since.map(Into::into);
     wanted.if_unmodified_since = options.if_unmodified_since.map(Into::into);
     wanted.version = options.version;
@@ -268,7 +268,7 @@ fn get_options(options: GetOptions) -> blob::GetOptions {
 }
 
 /// The list of marks of an `If-Match` header.
-fn etags(text: String) -> ETagMatch {
+fn etags(text: &str) -> ETagMatch {
     match text.trim() {
         "*" => ETagMatch::Any,
         list => ETagMatch::Of(list.split(',').map(|etag| ETag::new(etag.trim())).collect()),
