@@ -34,7 +34,7 @@ fn plan_of(seed: u64) -> FaultPlan {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_by_seed() {
-    let count = std::env::var("AETH_TORTURE_COUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(12_u64);
+    let count = std::env::var("AETH_TORTURE_COUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(6_u64);
     let first = std::env::var("AETH_TORTURE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1_u64);
     let (mut failed, mut partial) = (0, 0);
     for seed in first..first + count {

@@ -118,7 +118,9 @@ async fn a_living_restics_exclusive_lock_keeps_us_out_and_a_dead_ones_is_removed
         let status = std::process::Command::new("kill").args([signal, &other.id().to_string()]).status();
         assert!(status.unwrap().success());
     };
-    while files_below(&sink.join("locks")).is_empty() {
+    // It writes under a temporary name first, which is no lock yet.
+    let locked = || files_below(&sink.join("locks")).iter().any(|path| path.file_name().unwrap().len() == 64);
+    while !locked() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     signal("-STOP");
