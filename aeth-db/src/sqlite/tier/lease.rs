@@ -8,10 +8,13 @@ use aeth_core::{Key, Namespace, Result};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What became of one key that the first look did not find.
+/// What became of one key for which the first look found nothing fresh.
 #[derive(Debug, Clone)]
 enum Granted {
-    Envelope(Vec<u8>),
+    /// It came meanwhile, or is stale and being refreshed by somebody else.
+    Entry(Entry),
+    /// It is stale, and this caller refreshes it.
+    Stale(Entry, u128),
     Token(u128),
     Held,
 }
@@ -27,7 +30,8 @@ impl SqliteCacheTier {
         let figures = self.figures();
         match answered {
             Ok(answers) => {
-                let hits = answers.iter().filter(|a| matches!(a, LeaseLookup::Hit(_))).count() as u64;
+                let hit = |a: &&LeaseLookup| matches!(a, LeaseLookup::Hit(_) | LeaseLookup::Stale(..));
+                let hits = answers.iter().filter(hit).count() as u64;
                 figures.hits.add(hits);
                 figures.misses.add(answers.len() as u64 - hits);
                 answers
@@ -46,21 +50,21 @@ impl SqliteCacheTier {
         keys: &[Key],
         ttl: Duration,
     ) -> Result<Vec<LeaseLookup>> {
-        // Hits need no write lock.
-        let found = self.fetch(namespace, keys).await?;
-        let missing: Arc<[Key]> =
+        // What is fresh needs no write lock.
+        let now = self.now();
+        let mut found = self.fetch(namespace, keys).await?;
+        found.retain(|_, entry| entry.is_fresh(now));
+        let wanted: Arc<[Key]> =
             keys.iter().filter(|key| !found.contains_key(key.as_bytes())).cloned().collect();
-        let mut granted = self.grant(namespace, &missing, ttl).await?.into_iter();
+        let mut granted = self.grant(namespace, &wanted, ttl).await?.into_iter();
         Ok(keys
             .iter()
             .map(|key| match found.get(key.as_bytes()) {
                 Some(entry) => LeaseLookup::Hit(entry.clone()),
                 None => match granted.next() {
+                    Some(Granted::Entry(entry)) => LeaseLookup::Hit(entry),
+                    Some(Granted::Stale(entry, token)) => LeaseLookup::Stale(entry, LeaseToken::new(token)),
                     Some(Granted::Token(token)) => LeaseLookup::Granted(LeaseToken::new(token)),
-                    // It came between the two looks; damaged or over, the next one is asked for it.
-                    Some(Granted::Envelope(envelope)) => {
-                        self.open_envelope(envelope).map_or(LeaseLookup::Held, LeaseLookup::Hit)
-                    }
                     Some(Granted::Held) | None => LeaseLookup::Held,
                 },
             })
@@ -101,10 +105,9 @@ impl SqliteCacheTier {
         .bind(millis(now))
         .fetch_optional(&mut *tx)
         .await?;
-        if let Some(envelope) = present
-            && self.open_envelope(envelope.clone()).is_some()
-        {
-            return Ok(Granted::Envelope(envelope));
+        let present = present.and_then(|envelope| self.open_envelope(envelope));
+        if let Some(entry) = present.as_ref().filter(|entry| entry.is_fresh(now)) {
+            return Ok(Granted::Entry(entry.clone()));
         }
         let token = fastrand::u128(1..);
         let granted = sqlx::query(
@@ -119,7 +122,12 @@ impl SqliteCacheTier {
         .bind(millis(now))
         .execute(&mut *tx)
         .await?;
-        Ok(if granted.rows_affected() > 0 { Granted::Token(token) } else { Granted::Held })
+        Ok(match (granted.rows_affected() > 0, present) {
+            (true, Some(entry)) => Granted::Stale(entry, token),
+            (false, Some(entry)) => Granted::Entry(entry),
+            (true, None) => Granted::Token(token),
+            (false, None) => Granted::Held,
+        })
     }
 
     pub(super) async fn store_leased(
