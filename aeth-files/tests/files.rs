@@ -57,11 +57,11 @@ async fn files_go_in_and_out_with_progress() {
         fastrand::Rng::with_seed(length as u64).fill(&mut bytes);
         std::fs::write(&from, &bytes).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let watch = {
+        let watch: aeth_files::OnProgress = {
             let seen = Arc::clone(&seen);
             Arc::new(move |progress: aeth_files::Progress| seen.lock().push((progress.done, progress.total)))
         };
-        files.put_file_with("f", &from, PutOptions::default(), Some(watch.clone())).await.unwrap();
+        files.put_file_with("f", &from, PutOptions::default(), Some(Arc::clone(&watch))).await.unwrap();
         let steps = std::mem::take(&mut *seen.lock());
         assert_eq!(steps.last().copied().unwrap_or_default(), (length as u64, length as u64));
         files.get_to_file_with("f", &to, GetOptions::default(), Some(watch)).await.unwrap();
