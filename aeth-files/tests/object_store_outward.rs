@@ -2,7 +2,7 @@
 //!
 //! Each function is a test of its own, because one that fails panics and one that waits for what never comes hangs.
 #![cfg(feature = "object-store-0-14")]
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test crate")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::single_range_in_vec_init, reason = "a test crate")]
 
 use aeth_core::BlobPath;
 use aeth_core::blob::BlobStore;
@@ -254,8 +254,8 @@ async fn what_is_missing_is_refused_and_not_dropped() {
     let error = upload.complete().await.unwrap_err();
     assert!(matches!(error, object_store::Error::PermissionDenied { .. }), "{error:?}");
     assert_eq!(reader.get(&Path::from("a")).await.unwrap().bytes().await.unwrap(), "x");
-    let mut update = object_store::PutOptions::default();
-    update.mode = PutMode::Update(object_store::UpdateVersion { e_tag: None, version: Some("1".into()) });
+    let version = object_store::UpdateVersion { e_tag: None, version: Some("1".into()) };
+    let update = PutMode::Update(version).into();
     writer.put_opts(&Path::from("a"), "y".into(), update).await.unwrap_err();
     for bad in ["", &"x".repeat(1025)] {
         writer.put(&Path::parse(bad).unwrap(), "y".into()).await.unwrap_err();
