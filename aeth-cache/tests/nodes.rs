@@ -53,7 +53,7 @@ fn load(value: u64) -> impl FnOnce() -> std::future::Ready<Result<u64, Failure>>
 async fn what_one_changes_the_others_hear() -> Test {
     let fleet = Fleet::new();
     let ((one_caches, one), (two_caches, two)) = (fleet.node().await, fleet.node().await);
-    let item = |n| Ok::<_, aeth_core::Error>(Item::new(n).with_tag("tag")?);
+    let item = |n| Item::new(n).with_tag("tag");
     for round in 0..4_u64 {
         one.put_item(&1, item(round * 2)?).await?;
         settle().await;

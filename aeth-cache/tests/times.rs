@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use support::{Failure, Source, Test, mocked, secs, settle};
 
-fn fails() -> impl Future<Output = Result<u64, Failure>> + Send {
-    async { Err("the source is down".into()) }
+async fn fails() -> Result<u64, Failure> {
+    Err("the source is down".into())
 }
 
 #[tokio::test]

@@ -96,6 +96,10 @@ impl Caches {
     /// # Errors
     /// `Invalid` for a name that is no [`Namespace`], for options that contradict each other (all of them are
     /// named), and when the name is open with another type; `Closed`.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "options are made for one cache: a builder's value reads best"
+    )]
     pub fn open<V: Send + Sync + 'static>(&self, name: &str, options: CacheOptions<V>) -> Result<Cache<V>> {
         let name = Namespace::new(name)?;
         if self.shared.is_closed() {
