@@ -119,8 +119,8 @@ async fn run(args: Args) -> Result<()> {
     steps::print_results(&stored, &reads, &report, &verified, &tree);
     steps::print_metrics(&storage, &metrics).await;
     steps::print_health(&storage).await;
-    let rows: Vec<_> = timings.iter().map(|(what, time)| ((*what).into(), format!("{time:.2?}"))).collect();
-    table::print("timings", &rows);
+    let row = |(what, time, peak): &Timing| ((*what).into(), format!("{time:>10.2?}   peak memory {peak}"));
+    table::print("timings", &timings.iter().map(row).collect::<Vec<_>>());
     print_places(&places);
     storage.shutdown(Duration::from_secs(30)).await
 }
@@ -223,16 +223,27 @@ fn print_places(places: &Places) {
     table::print("places", &rows);
 }
 
+/// A step, how long it took, and the most memory that was resident until its end.
+type Timing = (&'static str, Duration, String);
+
 async fn timed<T>(
     what: &'static str,
-    timings: &mut Vec<(&'static str, Duration)>,
+    timings: &mut Vec<Timing>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     #[allow(clippy::disallowed_methods, reason = "a program may look at the clock")]
     let begun = Instant::now();
     let result = work.await;
-    timings.push((what, begun.elapsed()));
+    timings.push((what, begun.elapsed(), peak_memory().unwrap_or_else(|| "unknown".into())));
     result
+}
+
+/// The most memory that was resident so far (Linux: `VmHWM`, proc(5)).
+fn peak_memory() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(table::bytes(kibibytes << 10))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

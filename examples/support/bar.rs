@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A bar over bytes; silent when the output is not a terminal.
-pub fn bytes(what: &'static str, total: u64) -> ProgressBar {
+pub(crate) fn bytes(what: &'static str, total: u64) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
     } else {
@@ -21,13 +21,13 @@ pub fn bytes(what: &'static str, total: u64) -> ProgressBar {
 }
 
 /// Follows the engine's own counters until it is dropped.
-pub struct Follow {
+pub(crate) struct Follow {
     done: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 /// Shows `progress` on a bar.
-pub fn follow(what: &'static str, total: u64, progress: &Progress) -> Follow {
+pub(crate) fn follow(what: &'static str, total: u64, progress: &Progress) -> Follow {
     let (bar, progress, done) = (bytes(what, total), progress.clone(), Arc::new(AtomicBool::new(false)));
     let until = Arc::clone(&done);
     let thread = std::thread::spawn(move || {

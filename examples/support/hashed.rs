@@ -13,7 +13,7 @@ const CHUNK: usize = 1 << 20;
 
 /// The hash of what has passed, and how much it was.
 #[derive(Clone, Default)]
-pub struct Passed(Arc<Mutex<(Sha256, u64)>>);
+pub(crate) struct Passed(Arc<Mutex<(Sha256, u64)>>);
 
 impl Passed {
     fn note(&self, bytes: &[u8]) {
@@ -24,7 +24,7 @@ impl Passed {
     }
 
     /// Hash and length of what has passed.
-    pub fn result(&self) -> ([u8; 32], u64) {
+    pub(crate) fn result(&self) -> ([u8; 32], u64) {
         match self.0.lock() {
             Ok(state) => (state.0.clone().finalize().into(), state.1),
             Err(_) => ([0; 32], 0),
@@ -34,7 +34,7 @@ impl Passed {
 
 /// The content of a file as a body, hashed as it is read: bytes when it is small, otherwise a stream whose
 /// length is not promised, for the file may grow.
-pub async fn body(path: &Path) -> Result<(Body, Passed)> {
+pub(crate) async fn body(path: &Path) -> Result<(Body, Passed)> {
     let mut file = tokio::fs::File::open(path).await?;
     let passed = Passed::default();
     let first = chunk(&mut file, &passed).await?;
@@ -57,7 +57,7 @@ async fn chunk(file: &mut tokio::fs::File, passed: &Passed) -> Result<Bytes> {
 }
 
 /// Hash and length of a stream.
-pub async fn drain(mut stream: ByteStream) -> Result<([u8; 32], u64)> {
+pub(crate) async fn drain(mut stream: ByteStream) -> Result<([u8; 32], u64)> {
     let passed = Passed::default();
     while let Some(chunk) = stream.next().await {
         passed.note(&chunk?);
@@ -66,7 +66,7 @@ pub async fn drain(mut stream: ByteStream) -> Result<([u8; 32], u64)> {
 }
 
 /// Hash and length of a file. Blocks on I/O.
-pub fn file(path: &Path) -> Result<([u8; 32], u64)> {
+pub(crate) fn file(path: &Path) -> Result<([u8; 32], u64)> {
     use std::io::Read;
     let mut file = std::fs::File::open(path)?;
     let (mut hash, mut length, mut buffer) = (Sha256::new(), 0, vec![0; CHUNK]);

@@ -4,7 +4,7 @@ use aetherius::sqlx::{self, Row, sqlite::SqliteRow};
 use aetherius::{BlobPath, Database, Error, Migrations, Result, SqlxResultExt};
 
 /// A row of the index.
-pub struct Indexed {
+pub(crate) struct Indexed {
     pub id: i64,
     pub path: String,
     pub size: u64,
@@ -15,11 +15,11 @@ pub struct Indexed {
 
 /// The index.
 #[derive(Clone, Debug)]
-pub struct Index(Database);
+pub(crate) struct Index(Database);
 
 impl Index {
     /// Brings the schema up to date and empties the table.
-    pub async fn begin(database: &Database) -> Result<Self> {
+    pub(crate) async fn begin(database: &Database) -> Result<Self> {
         let schema = Migrations::new("quickstart").step(
             1,
             "files",
@@ -40,12 +40,12 @@ impl Index {
     }
 
     /// The index of a storage that was restored.
-    pub fn of(database: &Database) -> Self {
+    pub(crate) fn of(database: &Database) -> Self {
         Self(database.clone())
     }
 
     /// Adds rows in one transaction.
-    pub async fn add(&self, rows: &[Indexed]) -> Result<()> {
+    pub(crate) async fn add(&self, rows: &[Indexed]) -> Result<()> {
         let mut transaction = self.0.sqlite()?.begin().await?;
         for row in rows {
             sqlx::query(
@@ -65,7 +65,7 @@ impl Index {
     }
 
     /// The row of this id.
-    pub async fn get(&self, id: i64) -> Result<Indexed> {
+    pub(crate) async fn get(&self, id: i64) -> Result<Indexed> {
         let mut reader = self.0.sqlite()?.read().await?;
         let row = sqlx::query("SELECT * FROM files WHERE id = ?")
             .bind(id)
@@ -76,7 +76,7 @@ impl Index {
     }
 
     /// Up to a thousand rows after this id.
-    pub async fn page(&self, after: i64) -> Result<Vec<Indexed>> {
+    pub(crate) async fn page(&self, after: i64) -> Result<Vec<Indexed>> {
         let mut reader = self.0.sqlite()?.read().await?;
         let rows = sqlx::query("SELECT * FROM files WHERE id > ? ORDER BY id LIMIT 1000")
             .bind(after)
@@ -87,7 +87,7 @@ impl Index {
     }
 
     /// True when a file is stored under this path.
-    pub async fn has(&self, path: &BlobPath) -> Result<bool> {
+    pub(crate) async fn has(&self, path: &BlobPath) -> Result<bool> {
         let mut reader = self.0.sqlite()?.read().await?;
         let found: i64 = sqlx::query_scalar("SELECT count(*) FROM files WHERE path = ?")
             .bind(path.as_str())

@@ -8,14 +8,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// A regular file of the input.
-pub struct InputFile {
+pub(crate) struct InputFile {
     pub path: PathBuf,
     pub blob: BlobPath,
     pub size: u64,
 }
 
 /// What a walk finds.
-pub enum Found {
+pub(crate) enum Found {
     File(InputFile),
     /// A symlink, socket, pipe or device: part of the backup, not a blob.
     Other,
@@ -25,7 +25,7 @@ pub enum Found {
 
 /// What is taken and what is not.
 #[derive(Clone)]
-pub struct Input {
+pub(crate) struct Input {
     pub root: PathBuf,
     /// Left out, of the blobs and of the backup.
     pub excluded: BTreeSet<PathBuf>,
@@ -37,7 +37,7 @@ pub struct Input {
 
 impl Input {
     /// Looks at the tree once: counts it, and finds what passes `limit` bytes.
-    pub fn survey(root: &Path, exclude: &[PathBuf], limit: Option<u64>) -> Result<Self> {
+    pub(crate) fn survey(root: &Path, exclude: &[PathBuf], limit: Option<u64>) -> Result<Self> {
         let named = |error: std::io::Error| {
             Error::from(error)
                 .with_operation("read the input")
@@ -90,7 +90,7 @@ impl Input {
     }
 
     /// Shows everything to `visit`, until it answers false. Gives false when it was stopped.
-    pub fn walk(&self, visit: &mut dyn FnMut(Found) -> bool) -> bool {
+    pub(crate) fn walk(&self, visit: &mut dyn FnMut(Found) -> bool) -> bool {
         self.directory(&self.root, visit)
     }
 

@@ -4,7 +4,7 @@
 //! distributions*, ACM TOMACS 6(3), 1996.
 
 /// Draws ranks 0 .. n, rank k with a weight of 1 / (k + 1)^s.
-pub struct Zipf {
+pub(crate) struct Zipf {
     n: f64,
     s: f64,
     low: f64,
@@ -15,7 +15,7 @@ pub struct Zipf {
 
 impl Zipf {
     /// `n` ranks with the exponent `s` (not 1), from a seed.
-    pub fn new(n: usize, s: f64, seed: u64) -> Self {
+    pub(crate) fn new(n: usize, s: f64, seed: u64) -> Self {
         let n = n.max(1) as f64;
         let mut zipf = Self { n, s, low: 0.0, high: 0.0, shift: 0.0, random: fastrand::Rng::with_seed(seed) };
         zipf.low = zipf.integral(1.5) - 1.0;
@@ -25,7 +25,7 @@ impl Zipf {
     }
 
     /// The next rank.
-    pub fn draw(&mut self) -> usize {
+    pub(crate) fn draw(&mut self) -> usize {
         loop {
             let u = self.high + self.random.f64() * (self.low - self.high);
             let x = self.inverse(u);

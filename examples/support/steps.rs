@@ -28,7 +28,7 @@ const NAMED: usize = 50;
 
 /// What was not taken, or not taken whole.
 #[derive(Default)]
-pub struct Skipped {
+pub(crate) struct Skipped {
     named: Vec<String>,
     total: u64,
 }
@@ -41,7 +41,7 @@ impl Skipped {
         }
     }
 
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         if self.total == 0 {
             return;
         }
@@ -55,7 +55,7 @@ impl Skipped {
 
 /// What was stored.
 #[derive(Default)]
-pub struct Stored {
+pub(crate) struct Stored {
     pub files: u64,
     pub bytes: u64,
     others: u64,
@@ -63,7 +63,7 @@ pub struct Stored {
 }
 
 /// Stores the files of the input and indexes them.
-pub async fn store(storage: &Storage, input: &Input, skipped: &mut Skipped) -> Result<Stored> {
+pub(crate) async fn store(storage: &Storage, input: &Input, skipped: &mut Skipped) -> Result<Stored> {
     let index = Index::begin(storage.database()?).await?;
     let bar = bar::bytes("storing", input.bytes);
     let mut stored = Stored::default();
@@ -89,6 +89,8 @@ pub async fn store(storage: &Storage, input: &Input, skipped: &mut Skipped) -> R
     }
     bar.finish_and_clear();
     stored.removed = sweep(storage, &index).await?;
+    // So that the metrics know how much there is.
+    storage.files().survey().await?;
     if stored.files == 0 {
         return Err(Error::invalid("no file could be read").with_key(input.root.display()));
     }
@@ -153,13 +155,13 @@ struct Card {
 }
 
 /// What the readers saw.
-pub struct Reads {
+pub(crate) struct Reads {
     total: usize,
     time: Duration,
 }
 
 /// Reads cards under a skewed load through the typed cache.
-pub async fn read(storage: &Storage, files: u64) -> Result<Reads> {
+pub(crate) async fn read(storage: &Storage, files: u64) -> Result<Reads> {
     #[allow(clippy::disallowed_methods, reason = "a program may look at the clock")]
     let begun = Instant::now();
     let cards = storage.cache::<Card>("cards")?;
@@ -197,7 +199,7 @@ async fn load(storage: Storage, id: u64) -> Result<Card> {
 }
 
 /// One restore point at both locations.
-pub async fn back_up(storage: &Storage, input: &Input, skipped: &mut Skipped) -> Result<BackupReport> {
+pub(crate) async fn back_up(storage: &Storage, input: &Input, skipped: &mut Skipped) -> Result<BackupReport> {
     let progress = Progress::new();
     let bar = bar::follow("backing up", input.bytes * 2, &progress);
     let report = storage.backup().run_with(BackupRun::new().progress(progress)).await?;
@@ -213,13 +215,13 @@ pub async fn back_up(storage: &Storage, input: &Input, skipped: &mut Skipped) ->
 
 /// What was proved.
 #[derive(Default)]
-pub struct Verified {
+pub(crate) struct Verified {
     files: u64,
     bytes: u64,
 }
 
 /// Reads every restored blob and compares it with the hash of what was stored.
-pub async fn verify(storage: &Storage, stored: &Stored) -> Result<Verified> {
+pub(crate) async fn verify(storage: &Storage, stored: &Stored) -> Result<Verified> {
     let index = Index::of(storage.database()?);
     let bar = bar::bytes("verifying", stored.bytes);
     let mut verified = Verified::default();
@@ -257,7 +259,7 @@ fn same(path: &str, wanted: ([u8; 32], u64), found: ([u8; 32], u64)) -> Result<(
 }
 
 /// What the restored directory showed.
-pub struct Tree {
+pub(crate) struct Tree {
     report: RestoreReport,
     compared: u64,
     moved_on: u64,
@@ -265,7 +267,7 @@ pub struct Tree {
 
 /// Restores DIR itself beside the data, compares each file with the hash in the index, and removes it again.
 /// The engine verifies every byte as well, those of files that changed between storing and backup included.
-pub async fn verify_tree(storage: &Storage, input: &Input) -> Result<Tree> {
+pub(crate) async fn verify_tree(storage: &Storage, input: &Input) -> Result<Tree> {
     let target = storage.data_dir().join("tmp").join("tree");
     let clear = target.clone();
     blocking(move || match std::fs::remove_dir_all(clear) {
@@ -315,7 +317,7 @@ fn compare(root: &std::path::Path, rows: &[Indexed]) -> Result<(u64, u64)> {
     Ok((same_files, moved_on))
 }
 
-pub fn print_results(
+pub(crate) fn print_results(
     stored: &Stored,
     reads: &Reads,
     report: &BackupReport,
@@ -360,7 +362,7 @@ pub fn print_results(
 }
 
 /// The figures that `StorageMetrics` holds, from before the disaster, as name and value.
-pub async fn print_metrics(storage: &Storage, metrics: &StorageMetrics) {
+pub(crate) async fn print_metrics(storage: &Storage, metrics: &StorageMetrics) {
     let mut rows = BTreeMap::new();
     if let Ok(value) = serde_json::to_value(metrics) {
         flatten("", &value, &mut rows);
@@ -388,7 +390,7 @@ fn flatten(name: &str, value: &serde_json::Value, rows: &mut BTreeMap<String, St
     }
 }
 
-pub async fn print_health(storage: &Storage) {
+pub(crate) async fn print_health(storage: &Storage) {
     let report = storage.health().await;
     let row = |component: &aetherius::metrics::ComponentHealth| {
         let health = &component.health;

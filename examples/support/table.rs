@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Prints rows of (what, figure) under a heading.
-pub fn print(heading: &str, rows: &[(String, String)]) {
+pub(crate) fn print(heading: &str, rows: &[(String, String)]) {
     let width = rows.iter().map(|(what, _)| what.chars().count()).max().unwrap_or(0);
     println!("\n{heading}");
     for (what, figure) in rows {
@@ -12,12 +12,12 @@ pub fn print(heading: &str, rows: &[(String, String)]) {
 }
 
 /// Bytes, as people read them.
-pub fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     aetherius::Size::from_bytes(bytes).to_string()
 }
 
 /// Bytes a second.
-pub fn rate(bytes: u64, time: Duration) -> String {
+pub(crate) fn rate(bytes: u64, time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds <= 0.0 {
         return "-".into();

@@ -1,7 +1,7 @@
 //! The places of the repository.
 
 use aeth_core::backup::{BackupSink, BlobSink, ObjectId, ObjectKind, ObjectMeta, SinkCapabilities};
-use aeth_core::{Clock, Result};
+use aeth_core::{Clock, Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -54,12 +54,21 @@ struct LocationSink {
 }
 
 impl LocationSink {
+    /// Whatever keeps the directory from being used, it may be mended while the storage runs.
+    fn unavailable(&self, error: &Error) -> Error {
+        Error::unavailable(format!("the backup location cannot be used: {}", error.message()))
+            .with_operation("open")
+            .with_component("backup location")
+            .with_key(&self.label)
+            .with_remedy("mount it, or make it a directory that may be written")
+            .with_source(error.clone())
+    }
+
     async fn sink(&self) -> Result<&BlobSink> {
         let open = async || {
             let options = aeth_files::LocalDirOptions::default().with_clock(Arc::clone(&self.clock));
-            let store = aeth_files::LocalDir::open_with(&self.path, options).await.map_err(|error| {
-                error.with_operation("open").with_component("backup location").with_key(&self.label)
-            })?;
+            let store = aeth_files::LocalDir::open_with(&self.path, options).await;
+            let store = store.map_err(|error| self.unavailable(&error))?;
             BlobSink::new(Arc::new(store), None)
         };
         self.opened.get_or_try_init(open).await

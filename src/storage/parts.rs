@@ -7,6 +7,10 @@ use aeth_core::Error;
 use aeth_core::Result;
 use std::sync::Arc;
 
+/// How often all files are counted for the metrics, which costs a listing each time.
+#[cfg(feature = "files")]
+const SURVEY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
 /// The caches over their tiers.
 #[cfg(feature = "cache")]
 pub(super) fn caches(configuration: &Configuration, context: &Context) -> Result<aeth_cache::Caches> {
@@ -73,7 +77,10 @@ fn handle(
     volume: Option<aeth_files::LocalDir>,
     context: &Context,
 ) -> aeth_files::Files {
-    let builder = aeth_files::Files::builder(store).clock(Arc::clone(&context.clock)).tasks(&context.tasks);
+    let builder = aeth_files::Files::builder(store)
+        .clock(Arc::clone(&context.clock))
+        .tasks(&context.tasks)
+        .survey_every(SURVEY_INTERVAL);
     match volume {
         Some(volume) => builder.volume(volume).build(),
         None => builder.build(),

@@ -1,0 +1,277 @@
+//! The facade as a host uses it: opening, closing, coming back, refusing, restoring.
+#![cfg(all(feature = "cache", feature = "files", feature = "backup", feature = "metrics", feature = "sqlite"))]
+#![allow(clippy::unwrap_used)]
+
+use aetherius::core::conformance::blob_store::BlobSubject;
+use aetherius::core::observe::Status;
+use aetherius::prelude::*;
+use aetherius::sqlx;
+use aetherius::{Encryption, ErrorKind, SecretSource, StorageBuilder};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn secret() -> Secret {
+    Secret::new("a test's own secret")
+}
+
+fn with_backup(dir: &Path) -> StorageBuilder {
+    Storage::builder(dir.join("data")).secret(secret()).backup_to(dir.join("a")).backup_to(dir.join("b"))
+}
+
+async fn fill(storage: &Storage) {
+    storage.files().put("notes/1.txt", "remember the milk").await.unwrap();
+    storage.files().put("empty", "").await.unwrap();
+    let mut writer = storage.database().unwrap().sqlite().unwrap().write().await.unwrap();
+    sqlx::query("CREATE TABLE IF NOT EXISTS t (x INTEGER)").execute(&mut writer).await.unwrap();
+    sqlx::query("INSERT INTO t VALUES (42)").execute(&mut writer).await.unwrap();
+}
+
+async fn check(storage: &Storage) {
+    assert_eq!(storage.files().get("notes/1.txt").await.unwrap(), "remember the milk");
+    assert_eq!(storage.files().get("empty").await.unwrap(), "");
+    let mut reader = storage.database().unwrap().sqlite().unwrap().read().await.unwrap();
+    let x: i64 = sqlx::query_scalar("SELECT x FROM t").fetch_one(&mut reader).await.unwrap();
+    assert_eq!(x, 42);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stored_is_there_after_a_restart() {
+    let dir = testkit::temp_dir();
+    for secret in [None, Some(secret())] {
+        let data = dir.path().join(if secret.is_some() { "sealed" } else { "plain" });
+        let open = || {
+            let builder = Storage::builder(&data);
+            match &secret {
+                Some(secret) => builder.secret(secret.clone()),
+                None => builder,
+            }
+        };
+        let storage = open().open().await.unwrap();
+        fill(&storage).await;
+        let users = storage.cache::<String>("users").unwrap();
+        let user = users.get_or_load(&7u64, || async { Ok::<_, aetherius::Error>("ann".to_owned()) }).await.unwrap();
+        assert_eq!((*user).as_str(), "ann");
+        assert!(storage.cache::<u64>("users").is_err(), "the same name with another type");
+        storage.shutdown(DEADLINE).await.unwrap();
+        storage.shutdown(DEADLINE).await.unwrap();
+        let again = open().open().await.unwrap();
+        check(&again).await;
+        again.shutdown(DEADLINE).await.unwrap();
+        let stored = fs::read(data.join("files/notes/1.txt")).unwrap();
+        let in_clear = stored.windows(4).any(|window| window == b"milk");
+        assert_eq!(in_clear, secret.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_storage_on_the_directory_is_told_who_has_it() {
+    let dir = testkit::temp_dir();
+    let first = Storage::open(dir.path()).await.unwrap();
+    let error = Storage::open(dir.path()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+    first.shutdown(DEADLINE).await.unwrap();
+    Storage::open(dir.path()).await.unwrap().shutdown(DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_that_do_not_fit_are_refused_and_harm_nothing() {
+    let dir = testkit::temp_dir();
+    let (sealed, plain) = (dir.path().join("sealed"), dir.path().join("plain"));
+    let storage = Storage::builder(&sealed).secret(secret()).open().await.unwrap();
+    fill(&storage).await;
+    storage.shutdown(DEADLINE).await.unwrap();
+    let wrong = Storage::builder(&sealed).secret(Secret::new("another")).open().await.unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::Denied, "{wrong}");
+    assert!(wrong.remedy().is_some() && !wrong.to_string().contains("another"), "{wrong}");
+    let none = Storage::open(&sealed).await.unwrap_err();
+    assert_eq!(none.kind(), ErrorKind::Denied, "{none}");
+    let off = Storage::builder(&sealed).secret(secret()).encryption(Encryption::Off).open().await.unwrap_err();
+    assert_eq!(off.kind(), ErrorKind::Denied, "{off}");
+    fs::rename(sealed.join("keys"), sealed.join("mislaid")).unwrap();
+    let lost = Storage::builder(&sealed).secret(secret()).open().await.unwrap_err();
+    assert_eq!(lost.kind(), ErrorKind::Precondition, "{lost}");
+    fs::rename(sealed.join("mislaid"), sealed.join("keys")).unwrap();
+    let storage = Storage::builder(&sealed).secret(secret()).open().await.unwrap();
+    check(&storage).await;
+    storage.shutdown(DEADLINE).await.unwrap();
+
+    let storage = Storage::open(&plain).await.unwrap();
+    fill(&storage).await;
+    storage.shutdown(DEADLINE).await.unwrap();
+    let late = Storage::builder(&plain).secret(secret()).open().await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Precondition, "{late}");
+    let kept = Storage::builder(&plain).secret(secret()).encryption(Encryption::Off).open().await.unwrap();
+    check(&kept).await;
+    kept.shutdown(DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_mistake_is_reported_at_once_and_nothing_is_opened() {
+    let dir = testkit::temp_dir();
+    let data = dir.path().join("data");
+    fs::write(dir.path().join("a-file"), "x").unwrap();
+    let mut settings = Settings::new(&data);
+    settings.cache.memory = aetherius::Size::from_bytes(10);
+    settings.secret = Some(SecretSource::File(dir.path().join("no-such-secret")));
+    settings.files.encryption = Encryption::Required;
+    settings.database.readers = 0;
+    settings.backup.locations = ["a-file", "twice", "twice", "data/files/x"].map(|name| dir.path().join(name)).into();
+    settings.backup.directories = vec![dir.path().join("no-such-directory")];
+    settings.health.disk_down_percent = 10;
+    let error = Storage::from_settings(&settings).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let text = error.to_string();
+    for named in [
+        "cache.memory",
+        "no-such-secret",
+        "files.encryption",
+        "database.readers",
+        "backup.locations[0]",
+        "backup.locations[2]",
+        "backup.locations[3]",
+        "no-such-directory",
+        "health.disk_down_percent",
+    ] {
+        assert!(text.contains(named), "{named} is missing in: {text}");
+    }
+    assert!(!data.exists(), "something was opened");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_secret_there_is_no_backup_and_health_says_so() {
+    let dir = testkit::temp_dir();
+    let storage = Storage::open(dir.path()).await.unwrap();
+    let health = storage.health().await;
+    let backup = &health.component("backup").unwrap().health;
+    assert_eq!(backup.status, Status::Degraded);
+    assert!(backup.reason.as_deref().unwrap().contains("backup_to"), "{backup:?}");
+    let error = storage.backup().run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.remedy().is_some());
+    for part in ["cache", "database", "storage", "volumes"] {
+        assert!(health.component(part).is_some(), "{part} has no health");
+    }
+    storage.shutdown(DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_machine_gets_everything_back_in_one_call() {
+    let dir = testkit::temp_dir();
+    let tree = dir.path().join("tree");
+    testkit::Shape::new(3).files(40).bytes(1 << 18).build(&tree).unwrap();
+    let builder = || with_backup(dir.path()).backup_directory(&tree);
+    let storage = builder().open().await.unwrap();
+    fill(&storage).await;
+    let report = storage.backup().run().await.unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    let kept = builder().restore(RestorePoint::Latest).await.unwrap_err();
+    assert_eq!(kept.kind(), ErrorKind::Busy, "the directory is open: {kept}");
+    storage.shutdown(DEADLINE).await.unwrap();
+    let kept = builder().restore(RestorePoint::Latest).await.unwrap_err();
+    assert_eq!(kept.kind(), ErrorKind::AlreadyExists, "nothing of value is overwritten: {kept}");
+
+    fs::remove_dir_all(dir.path().join("data")).unwrap();
+    // One location is lost as well.
+    fs::remove_dir_all(dir.path().join("a")).unwrap();
+    let unknown = builder().restore(RestorePoint::Id("0123abcd".into())).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound, "{unknown}");
+    let restored = builder().restore(RestorePoint::Latest).await.unwrap();
+    assert_eq!((restored.files, restored.database), (2, true));
+    check(&restored.storage).await;
+    let target = dir.path().join("tree-again");
+    let progress = aetherius::backup::Progress::new();
+    let whole = restored.storage.backup();
+    let report =
+        whole.restore_directory(&RestorePoint::Latest, &tree, &target, progress).await.unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    testkit::assert_same_tree(&tree, &target, testkit::Compare::full());
+    restored.storage.shutdown(DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_did_not_finish_is_refused_and_begun_anew() {
+    let dir = testkit::temp_dir();
+    let data = dir.path().join("data");
+    let storage = with_backup(dir.path()).open().await.unwrap();
+    fill(&storage).await;
+    storage.backup().run().await.unwrap();
+    storage.shutdown(DEADLINE).await.unwrap();
+    // What a kill in the middle leaves: the mark, files without an index, half a key.
+    fs::remove_dir_all(data.join("db")).unwrap();
+    fs::remove_dir_all(data.join("keys")).unwrap();
+    fs::write(data.join("restoring"), "").unwrap();
+    let error = with_backup(dir.path()).open().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Precondition, "{error}");
+    let restored = with_backup(dir.path()).restore(RestorePoint::Latest).await.unwrap();
+    check(&restored.storage).await;
+    restored.storage.shutdown(DEADLINE).await.unwrap();
+    with_backup(dir.path()).open().await.unwrap().shutdown(DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_location_that_is_away_keeps_nothing_from_working() {
+    let dir = testkit::temp_dir();
+    fs::write(dir.path().join("not-mounted"), "a file where a disk should be").unwrap();
+    let away = dir.path().join("not-mounted").join("repository");
+    let storage =
+        Storage::builder(dir.path().join("data")).secret(secret()).backup_to(&away).open().await.unwrap();
+    fill(&storage).await;
+    let error = storage.backup().run().await.unwrap_err();
+    assert!(error.to_string().contains("not-mounted"), "{error}");
+    let health = storage.health().await;
+    assert_eq!(health.component("backup").unwrap().health.status, Status::Degraded);
+    fs::remove_file(dir.path().join("not-mounted")).unwrap();
+    let report = storage.backup().run().await.unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    storage.shutdown(DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_backup_password_is_known_when_the_storage_opens() {
+    let dir = testkit::temp_dir();
+    with_backup(dir.path()).open().await.unwrap().shutdown(DEADLINE).await.unwrap();
+    let error = with_backup(dir.path()).backup_password(Secret::new("guess")).open().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    assert!(error.to_string().contains("password"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_of_a_newer_release_is_refused() {
+    let dir = testkit::temp_dir();
+    Storage::open(dir.path()).await.unwrap().shutdown(DEADLINE).await.unwrap();
+    fs::write(dir.path().join("layout"), "2\n").unwrap();
+    assert_eq!(Storage::open(dir.path()).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    // A crash while the file was made leaves it empty.
+    fs::write(dir.path().join("layout"), "").unwrap();
+    Storage::open(dir.path()).await.unwrap().shutdown(DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_facades_own_composition_keeps_the_laws_of_stores() {
+    let dir = testkit::temp_dir();
+    let storage = Storage::builder(dir.path()).secret(secret()).open().await.unwrap();
+    let report = BlobSubject::new(storage.files().store().clone()).run().await;
+    assert!(report.is_ok(), "{report}");
+    storage.shutdown(DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_tell_what_happened() {
+    let dir = testkit::temp_dir();
+    let storage = with_backup(dir.path()).open().await.unwrap();
+    fill(&storage).await;
+    storage.files().survey().await.unwrap();
+    storage.backup().run().await.unwrap();
+    let metrics = storage.metrics().storage_metrics();
+    assert_eq!(metrics.backups.failures, Some(0));
+    let text = storage.metrics().collect().render(aetherius::metrics::Format::OpenMetrics);
+    for family in ["aeth_files_size_bytes", "aeth_db_connections", "aeth_cache_memory", "aeth_volume_size", "aeth_backup_last_success"] {
+        assert!(text.contains(family), "{family} is not exported");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    storage.shutdown(DEADLINE).await.unwrap();
+}
