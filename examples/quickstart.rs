@@ -23,6 +23,7 @@ use aetherius::{Error, Result, Size, StorageBuilder};
 use clap::Parser;
 use input::Input;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    match Box::pin(run(Args::parse())).await {
         Ok(()) => {
             println!("quickstart: OK");
             ExitCode::SUCCESS
@@ -104,20 +105,24 @@ async fn run(args: Args) -> Result<()> {
     let mut timings = Vec::new();
     let mut skipped = steps::Skipped::default();
 
-    let storage = timed("open", &mut timings, open(&places, &input)).await?;
-    let stored = timed("store and index", &mut timings, steps::store(&storage, &input, &mut skipped)).await?;
-    let reads = timed("read, skewed", &mut timings, steps::read(&storage, stored.files)).await?;
-    let report = timed("back up", &mut timings, steps::back_up(&storage, &input, &mut skipped)).await?;
+    let storage = timed("open", &mut timings, Box::pin(open(&places, &input))).await?;
+    let stored =
+        timed("store and index", &mut timings, Box::pin(steps::store(&storage, &input, &mut skipped)))
+            .await?;
+    let reads = timed("read, skewed", &mut timings, Box::pin(steps::read(&storage, stored.files))).await?;
+    let report =
+        timed("back up", &mut timings, Box::pin(steps::back_up(&storage, &input, &mut skipped))).await?;
     let metrics = storage.metrics().storage_metrics();
 
-    timed("destroy", &mut timings, destroy(&places, storage)).await?;
-    let storage = timed("restore", &mut timings, restore(&places, &input)).await?;
-    let verified = timed("verify", &mut timings, steps::verify(&storage, &stored)).await?;
-    let tree = timed("restore and verify DIR", &mut timings, steps::verify_tree(&storage, &input)).await?;
+    timed("destroy", &mut timings, Box::pin(destroy(&places, storage))).await?;
+    let storage = timed("restore", &mut timings, Box::pin(restore(&places, &input))).await?;
+    let verified = timed("verify", &mut timings, Box::pin(steps::verify(&storage, &stored))).await?;
+    let tree =
+        timed("restore and verify DIR", &mut timings, Box::pin(steps::verify_tree(&storage, &input))).await?;
 
     skipped.print();
     steps::print_results(&stored, &reads, &report, &verified, &tree);
-    steps::print_metrics(&storage, &metrics).await;
+    steps::print_metrics(&storage, &metrics);
     steps::print_health(&storage).await;
     let row = |(what, time, peak): &Timing| ((*what).into(), format!("{time:>10.2?}   peak memory {peak}"));
     table::print("timings", &timings.iter().map(row).collect::<Vec<_>>());
@@ -229,7 +234,7 @@ type Timing = (&'static str, Duration, String);
 async fn timed<T>(
     what: &'static str,
     timings: &mut Vec<Timing>,
-    work: impl Future<Output = Result<T>>,
+    work: Pin<Box<impl Future<Output = Result<T>>>>,
 ) -> Result<T> {
     #[allow(clippy::disallowed_methods, reason = "a program may look at the clock")]
     let begun = Instant::now();

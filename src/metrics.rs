@@ -5,3 +5,7 @@ pub use aeth_metrics::{
     ComponentHealth, Families, Format, HealthDocument, HealthRegistry, HealthReport, Meter, Probe, Registry,
     StorageMetrics, VolumeReport, Volumes,
 };
+
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub use aeth_metrics::http;

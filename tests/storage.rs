@@ -1,5 +1,11 @@
 //! The facade as a host uses it: opening, closing, coming back, refusing, restoring.
-#![cfg(all(feature = "cache", feature = "files", feature = "backup", feature = "metrics", feature = "sqlite"))]
+#![cfg(all(
+    feature = "cache",
+    feature = "files",
+    feature = "backup",
+    feature = "metrics",
+    feature = "sqlite"
+))]
 #![allow(clippy::unwrap_used)]
 
 use aetherius::core::conformance::blob_store::BlobSubject;
@@ -52,7 +58,8 @@ async fn what_was_stored_is_there_after_a_restart() {
         let storage = open().open().await.unwrap();
         fill(&storage).await;
         let users = storage.cache::<String>("users").unwrap();
-        let user = users.get_or_load(&7u64, || async { Ok::<_, aetherius::Error>("ann".to_owned()) }).await.unwrap();
+        let user =
+            users.get_or_load(&7u64, || async { Ok::<_, aetherius::Error>("ann".to_owned()) }).await.unwrap();
         assert_eq!((*user).as_str(), "ann");
         assert!(storage.cache::<u64>("users").is_err(), "the same name with another type");
         storage.shutdown(DEADLINE).await.unwrap();
@@ -89,7 +96,8 @@ async fn secrets_that_do_not_fit_are_refused_and_harm_nothing() {
     assert!(wrong.remedy().is_some() && !wrong.to_string().contains("another"), "{wrong}");
     let none = Storage::open(&sealed).await.unwrap_err();
     assert_eq!(none.kind(), ErrorKind::Denied, "{none}");
-    let off = Storage::builder(&sealed).secret(secret()).encryption(Encryption::Off).open().await.unwrap_err();
+    let off =
+        Storage::builder(&sealed).secret(secret()).encryption(Encryption::Off).open().await.unwrap_err();
     assert_eq!(off.kind(), ErrorKind::Denied, "{off}");
     fs::rename(sealed.join("keys"), sealed.join("mislaid")).unwrap();
     let lost = Storage::builder(&sealed).secret(secret()).open().await.unwrap_err();
@@ -119,7 +127,8 @@ async fn every_mistake_is_reported_at_once_and_nothing_is_opened() {
     settings.secret = Some(SecretSource::File(dir.path().join("no-such-secret")));
     settings.files.encryption = Encryption::Required;
     settings.database.readers = 0;
-    settings.backup.locations = ["a-file", "twice", "twice", "data/files/x"].map(|name| dir.path().join(name)).into();
+    settings.backup.locations =
+        ["a-file", "twice", "twice", "data/files/x"].map(|name| dir.path().join(name)).into();
     settings.backup.directories = vec![dir.path().join("no-such-directory")];
     settings.health.disk_down_percent = 10;
     let error = Storage::from_settings(&settings).await.unwrap_err();
@@ -185,8 +194,7 @@ async fn an_empty_machine_gets_everything_back_in_one_call() {
     let target = dir.path().join("tree-again");
     let progress = aetherius::backup::Progress::new();
     let whole = restored.storage.backup();
-    let report =
-        whole.restore_directory(&RestorePoint::Latest, &tree, &target, progress).await.unwrap();
+    let report = whole.restore_directory(&RestorePoint::Latest, &tree, &target, progress).await.unwrap();
     assert!(report.is_complete(), "{report:?}");
     testkit::assert_same_tree(&tree, &target, testkit::Compare::full());
     restored.storage.shutdown(DEADLINE).await.unwrap();
@@ -254,7 +262,7 @@ async fn a_directory_of_a_newer_release_is_refused() {
 async fn the_facades_own_composition_keeps_the_laws_of_stores() {
     let dir = testkit::temp_dir();
     let storage = Storage::builder(dir.path()).secret(secret()).open().await.unwrap();
-    let report = BlobSubject::new(storage.files().store().clone()).run().await;
+    let report = BlobSubject::new(std::sync::Arc::clone(storage.files().store())).run().await;
     assert!(report.is_ok(), "{report}");
     storage.shutdown(DEADLINE).await.unwrap();
 }
@@ -269,7 +277,13 @@ async fn metrics_tell_what_happened() {
     let metrics = storage.metrics().storage_metrics();
     assert_eq!(metrics.backups.failures, Some(0));
     let text = storage.metrics().collect().render(aetherius::metrics::Format::OpenMetrics);
-    for family in ["aeth_files_size_bytes", "aeth_db_connections", "aeth_cache_memory", "aeth_volume_size", "aeth_backup_last_success"] {
+    for family in [
+        "aeth_files_size_bytes",
+        "aeth_db_connections",
+        "aeth_cache_memory",
+        "aeth_volume_size",
+        "aeth_backup_last_success",
+    ] {
         assert!(text.contains(family), "{family} is not exported");
     }
     assert!(text.ends_with("# EOF\n"));

@@ -32,9 +32,9 @@ pub mod observe;
 pub mod policy;
 #[cfg(feature = "seal")]
 pub mod seal;
+mod secret;
 #[cfg(feature = "sim")]
 pub mod sim;
-mod secret;
 mod tasks;
 
 pub use body::{Body, ByteStream, Reopen, collect_stream};

@@ -166,8 +166,8 @@ pub(crate) async fn read(storage: &Storage, files: u64) -> Result<Reads> {
     let begun = Instant::now();
     let cards = storage.cache::<Card>("cards")?;
     let readers = (0..READERS as u64).map(|seed| {
-        let (storage, cards) = (storage.clone(), cards.clone());
-        tokio::spawn(async move {
+        let (tasks, storage, cards) = (storage.tasks(), storage.clone(), cards.clone());
+        tasks.spawn(async move {
             let mut ranks = Zipf::new(usize::try_from(files).unwrap_or(usize::MAX), 0.99, seed);
             for _ in 0..READS_EACH {
                 let id = ranks.draw() as u64 + 1;
@@ -362,7 +362,7 @@ pub(crate) fn print_results(
 }
 
 /// The figures that `StorageMetrics` holds, from before the disaster, as name and value.
-pub(crate) async fn print_metrics(storage: &Storage, metrics: &StorageMetrics) {
+pub(crate) fn print_metrics(storage: &Storage, metrics: &StorageMetrics) {
     let mut rows = BTreeMap::new();
     if let Ok(value) = serde_json::to_value(metrics) {
         flatten("", &value, &mut rows);

@@ -137,9 +137,7 @@ impl Backup {
 }
 
 /// The directory of [`DATABASE_AT`].
-const DATABASE_PARENT: &str = match DATABASE_AT.split_at(DATABASE_AT.len() - "/app.sqlite".len()) {
-    (parent, _) => parent,
-};
+const DATABASE_PARENT: &str = DATABASE_AT.split_at(DATABASE_AT.len() - "/app.sqlite".len()).0;
 
 async fn find(repository: &Repository, point: &RestorePoint) -> Result<SnapshotEntry> {
     match point {

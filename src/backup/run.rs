@@ -72,7 +72,8 @@ impl Backup {
     pub async fn run_with(&self, run: BackupRun) -> Result<BackupReport> {
         let inner = &self.inner;
         inner.record.runs.increment();
-        let result = self.make(run.plan).await;
+        // Boxed: a run is long, and its state is large.
+        let result = Box::pin(self.make(run.plan)).await;
         let now = record::seconds(inner.clock.now());
         let record = Arc::clone(&inner.record);
         let outcome = result.as_ref().map(Outcome::of).map_err(ToString::to_string);

@@ -147,6 +147,7 @@ impl StorageBuilder {
     /// Cancel-safe.
     pub async fn open(self) -> Result<Storage> {
         let configuration = Configuration::check(self)?;
-        super::build::open(configuration).await
+        // Boxed: opening holds a part of each part, and it happens once.
+        Box::pin(super::build::open(configuration)).await
     }
 }

@@ -76,7 +76,6 @@ impl Storage {
     }
 
     /// Composes a storage in a directory.
-    #[must_use]
     pub fn builder(dir: impl AsRef<Path>) -> StorageBuilder {
         StorageBuilder::new(dir.as_ref())
     }

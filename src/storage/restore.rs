@@ -36,25 +36,33 @@ impl StorageBuilder {
     /// As [`StorageBuilder::restore`].
     pub async fn restore_with(self, point: RestorePoint, progress: Progress) -> Result<RestoredStorage> {
         let configuration = Configuration::check(self)?;
-        let context = hold(&configuration).await?;
-        let source = parts::backup(&configuration, &context, BackupParts::default()).await?;
-        // Known before anything is touched.
-        let snapshot = source.find(&point).await?;
-        context.blocking(backup::begin_restore).await?;
-        #[cfg(feature = "sqlite")]
-        let database = source.restore_database(&snapshot).await?;
-        #[cfg(not(feature = "sqlite"))]
-        let database = false;
-        #[cfg(feature = "files")]
-        let (files, bytes) = {
-            let target = parts::files(&configuration, &context).await?;
-            source.restore_files(&snapshot, target.store(), &progress).await?
-        };
-        #[cfg(not(feature = "files"))]
-        let (files, bytes) = (0, 0);
-        context.blocking(backup::end_restore).await?;
-        source.note_verified().await;
-        let storage = assemble(configuration, context).await?;
-        Ok(RestoredStorage { storage, snapshot, files, bytes, database })
+        Box::pin(restore(configuration, point, progress)).await
     }
+}
+
+async fn restore(
+    configuration: Configuration,
+    point: RestorePoint,
+    progress: Progress,
+) -> Result<RestoredStorage> {
+    let context = hold(&configuration).await?;
+    let source = parts::backup(&configuration, &context, BackupParts::default()).await?;
+    // Known before anything is touched.
+    let snapshot = source.find(&point).await?;
+    context.blocking(backup::begin_restore).await?;
+    #[cfg(feature = "sqlite")]
+    let database = source.restore_database(&snapshot).await?;
+    #[cfg(not(feature = "sqlite"))]
+    let database = false;
+    #[cfg(feature = "files")]
+    let (files, bytes) = {
+        let target = parts::files(&configuration, &context).await?;
+        source.restore_files(&snapshot, target.store(), &progress).await?
+    };
+    #[cfg(not(feature = "files"))]
+    let (files, bytes) = (0, 0);
+    context.blocking(backup::end_restore).await?;
+    source.note_verified().await;
+    let storage = assemble(configuration, context).await?;
+    Ok(RestoredStorage { storage, snapshot, files, bytes, database })
 }
