@@ -86,9 +86,10 @@ impl Places {
             .backup_to(self.data.join("backups").join("b")))
     }
 
-    /// There while this program has destroyed its live copies and not yet restored them.
+    /// There while the live copies are destroyed and not yet restored: the storage does not open then, and a
+    /// restore begins anew.
     fn marker(&self) -> PathBuf {
-        self.data.join("quickstart.disaster")
+        self.data.join("restoring")
     }
 }
 
@@ -132,12 +133,10 @@ async fn run(args: Args) -> Result<()> {
 
 /// Opens the storage; what an interrupted run had destroyed is restored first.
 async fn open(places: &Places, input: &Input) -> Result<Storage> {
-    let interrupted = places.marker().exists() || places.data.join("restoring").exists();
-    if !interrupted {
+    if !places.marker().exists() {
         return places.builder(input)?.open().await;
     }
     println!("an earlier run was interrupted after it had destroyed its copies: restoring them first");
-    destroy_live(places).await?;
     restore(places, input).await
 }
 
@@ -146,16 +145,18 @@ async fn restore(places: &Places, input: &Input) -> Result<Storage> {
     let bar = bar::follow("restoring", input.bytes, &progress);
     let restored = places.builder(input)?.restore_with(RestorePoint::Latest, progress).await?;
     drop(bar);
-    let marker = places.marker();
-    blocking(move || remove_if_there(&marker)).await?;
+    if let Some(skipped) = restored.files.skipped.first() {
+        return Err(Error::corrupt(format!("a file was not restored: {skipped}")));
+    }
     Ok(restored.storage)
 }
 
 /// The disaster: everything live is gone, only the backups are left.
 async fn destroy(places: &Places, storage: Storage) -> Result<()> {
-    storage.shutdown(Duration::from_secs(30)).await?;
+    // The mark comes first, while the directory is ours: from then on nobody takes what is left for data.
     let marker = places.marker();
     blocking(move || Ok(std::fs::File::create(marker)?.sync_all()?)).await?;
+    storage.shutdown(Duration::from_secs(30)).await?;
     destroy_live(places).await
 }
 
@@ -171,13 +172,6 @@ async fn destroy_live(places: &Places) -> Result<()> {
         Ok(())
     })
     .await
-}
-
-fn remove_if_there(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 fn places(args: &Args) -> Result<Places> {
@@ -196,13 +190,25 @@ fn places(args: &Args) -> Result<Places> {
             .with_remedy("give a directory that exists and that you may read")
     })?;
     let (data, temporary) = match &args.data {
-        Some(data) => (std::path::absolute(data)?, None),
+        Some(data) => (own_place(&root, data)?, None),
         None => {
             let directory = tempfile::Builder::new().prefix("aetherius-quickstart-").tempdir()?;
             (directory.path().canonicalize()?, Some(directory))
         }
     };
     Ok(Places { data, temporary, secret, root })
+}
+
+/// The data directory, which must not hold DIR: what is live in it is destroyed.
+fn own_place(root: &Path, data: &Path) -> Result<PathBuf> {
+    let data = std::path::absolute(data)?;
+    let real = data.canonicalize().unwrap_or_else(|_| data.clone());
+    if root.starts_with(&real) {
+        return Err(Error::invalid("the data directory is DIR or holds it")
+            .with_key(data.display())
+            .with_remedy("give --data a directory of its own"));
+    }
+    Ok(data)
 }
 
 /// What is left out: the data directory, and for the project's own tree what the build and git keep there.

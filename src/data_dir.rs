@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 const LOCK_FILE: &str = "aetherius.lock";
 const LAYOUT_FILE: &str = "layout";
+const KEYS: &str = "keys";
+/// The directories of what is live.
+const PARTS: [&str; 3] = ["files", "db", KEYS];
 /// The layout that this release writes. Raise it when an older release could not read what a newer one writes.
 const LAYOUT: u32 = 1;
 
@@ -31,6 +34,12 @@ impl DataDir {
         Ok(Self { root, lock: parking_lot::Mutex::new(Some(lock)) })
     }
 
+    /// Makes a directory below the data directory, so that it outlives a loss of power. Blocks on I/O.
+    pub(crate) fn make_dir(&self, directory: &Path) -> Result<()> {
+        std::fs::create_dir_all(directory)?;
+        Ok(File::open(&self.root)?.sync_all()?)
+    }
+
     /// Lets go of the directory: another storage, of this process or another, may open it.
     pub(crate) fn release(&self) {
         *self.lock.lock() = None;
@@ -49,12 +58,12 @@ impl DataDir {
     }
 
     pub(crate) fn keyset(&self) -> PathBuf {
-        self.root.join("keys").join("files.keyset.json")
+        self.root.join(KEYS).join("files.keyset.json")
     }
 
-    /// Removes files, database and keys. Blocks on I/O.
-    pub(crate) fn remove_live(&self) -> Result<()> {
-        for part in ["files", "db", "keys"] {
+    /// Removes files, database and, unless they are to be kept, the keys. Blocks on I/O.
+    pub(crate) fn remove_live(&self, keep_keys: bool) -> Result<()> {
+        for part in PARTS.into_iter().filter(|part| !(keep_keys && *part == KEYS)) {
             match std::fs::remove_dir_all(self.root.join(part)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
@@ -98,6 +107,15 @@ fn check_layout(root: &Path) -> Result<()> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // Somebody else's directory must not become ours: what is named like our parts would be taken for
+            // them.
+            if let Some(part) = PARTS.iter().find(|part| root.join(part).exists()) {
+                return Err(Error::new(
+                    ErrorKind::Precondition,
+                    format!("the directory holds `{part}`, and no storage made it"),
+                )
+                .with_remedy("choose an empty directory, or one that an earlier run made"));
+            }
             return Ok(std::fs::write(path, format!("{LAYOUT}\n"))?);
         }
         Err(error) => return Err(error.into()),

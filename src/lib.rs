@@ -1,5 +1,21 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(all(
+        feature = "cache",
+        feature = "files",
+        feature = "backup",
+        feature = "metrics",
+        feature = "sqlite"
+    )),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_variables,
+        clippy::unused_async,
+        reason = "a selection of parts leaves the helpers of the others idle; all of them together are linted"
+    )
+)]
 
 #[cfg(feature = "backup")]
 #[cfg_attr(docsrs, doc(cfg(feature = "backup")))]

@@ -189,7 +189,7 @@ async fn an_empty_machine_gets_everything_back_in_one_call() {
     let unknown = builder().restore(RestorePoint::Id("0123abcd".into())).await.unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::NotFound, "{unknown}");
     let restored = builder().restore(RestorePoint::Latest).await.unwrap();
-    assert_eq!((restored.files, restored.database), (2, true));
+    assert_eq!((restored.files.blobs, restored.files.skipped_total, restored.database), (2, 0, true));
     check(&restored.storage).await;
     let target = dir.path().join("tree-again");
     let progress = aetherius::backup::Progress::new();
@@ -236,6 +236,72 @@ async fn a_location_that_is_away_keeps_nothing_from_working() {
     let report = storage.backup().run().await.unwrap();
     assert!(report.is_complete(), "{report:?}");
     storage.shutdown(DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_locations_is_enough_and_the_other_catches_up() {
+    let dir = testkit::temp_dir();
+    let storage = with_backup(dir.path()).open().await.unwrap();
+    fill(&storage).await;
+    storage.backup().run().await.unwrap();
+    storage.shutdown(DEADLINE).await.unwrap();
+    // The second disk is not mounted: its directory is there and empty.
+    fs::rename(dir.path().join("b"), dir.path().join("b-elsewhere")).unwrap();
+    fs::create_dir(dir.path().join("b")).unwrap();
+    let storage = with_backup(dir.path()).open().await.unwrap();
+    let report = storage.backup().run().await.unwrap();
+    assert_eq!(report.sinks.iter().filter(|sink| sink.error.is_none()).count(), 1, "{report:?}");
+    let health = storage.health().await;
+    let backup = &health.component("backup").unwrap().health;
+    assert!(backup.reason.as_deref().unwrap().contains("did not reach"), "{backup:?}");
+    storage.shutdown(DEADLINE).await.unwrap();
+    assert_eq!(fs::read_dir(dir.path().join("b")).unwrap().count(), 0, "the mount point was written to");
+    // It is mounted again.
+    fs::remove_dir(dir.path().join("b")).unwrap();
+    fs::rename(dir.path().join("b-elsewhere"), dir.path().join("b")).unwrap();
+    let storage = with_backup(dir.path()).open().await.unwrap();
+    assert!(storage.backup().run().await.unwrap().is_complete());
+    storage.shutdown(DEADLINE).await.unwrap();
+    let snapshots = |name: &str| fs::read_dir(dir.path().join(name).join("snapshots")).unwrap().count();
+    assert_eq!((snapshots("a"), snapshots("b")), (3, 3));
+    // The disk is lost, and a new one stands in its place.
+    fs::remove_dir_all(dir.path().join("b")).unwrap();
+    let storage = with_backup(dir.path()).fill_lost_locations().open().await.unwrap();
+    assert!(storage.backup().run().await.unwrap().is_complete());
+    storage.shutdown(DEADLINE).await.unwrap();
+    assert_eq!((snapshots("a"), snapshots("b")), (4, 4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_elses_directory_is_not_adopted() {
+    let dir = testkit::temp_dir();
+    fs::create_dir(dir.path().join("db")).unwrap();
+    fs::write(dir.path().join("db/precious"), "x").unwrap();
+    let error = Storage::open(dir.path()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Precondition, "{error}");
+    assert!(dir.path().join("db/precious").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutdown_ends_a_run_and_what_comes_after_is_closed() {
+    let dir = testkit::temp_dir();
+    let tree = dir.path().join("tree");
+    testkit::Shape::new(9).files(2_000).bytes(64 << 20).build(&tree).unwrap();
+    let storage = with_backup(dir.path()).backup_directory(&tree).open().await.unwrap();
+    let running = storage.clone();
+    let run = storage.tasks().spawn(async move { running.backup().run().await });
+    while !dir.path().join("a/data").exists() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    storage.shutdown(DEADLINE).await.unwrap();
+    match run.await.unwrap() {
+        Ok(report) => assert!(report.is_complete(), "it was done before: {report:?}"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{error}"),
+    }
+    assert_eq!(storage.backup().run().await.unwrap_err().kind(), ErrorKind::Closed);
+    let again = with_backup(dir.path()).backup_directory(&tree).open().await.unwrap();
+    assert!(again.backup().run().await.unwrap().is_complete());
+    again.shutdown(DEADLINE).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -58,6 +58,12 @@ impl HealthCheck for BackupHealth {
             let names = kept.lagging.join(", ");
             return observed(Health::degraded(format!("the last run did not reach {names}")));
         }
+        if kept.skipped > 0 {
+            return observed(Health::degraded(format!(
+                "the last run left out {} items that it could not read (its report names them)",
+                kept.skipped
+            )));
+        }
         if self.on_one_disk().await {
             return observed(Health::degraded(
                 "every location is on the disk of the data (add one on another disk or host)",

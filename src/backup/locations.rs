@@ -32,11 +32,18 @@ impl Location {
         Some(there.dev() != std::fs::metadata(data).ok()?.dev())
     }
 
-    /// The location as a sink.
-    pub(crate) fn sink(&self, clock: &Arc<dyn Clock>) -> Arc<dyn BackupSink> {
+    /// Its name in reports.
+    pub(crate) fn label(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    /// The location as a sink. One that is `known` to have held the repository is not made anew when it is
+    /// missing or empty.
+    pub(crate) fn sink(&self, known: bool, clock: &Arc<dyn Clock>) -> Arc<dyn BackupSink> {
         Arc::new(LocationSink {
             path: self.0.clone(),
-            label: self.0.display().to_string(),
+            label: self.label(),
+            known,
             clock: Arc::clone(clock),
             opened: OnceCell::new(),
         })
@@ -49,6 +56,7 @@ impl Location {
 struct LocationSink {
     path: PathBuf,
     label: String,
+    known: bool,
     clock: Arc<dyn Clock>,
     opened: OnceCell<BlobSink>,
 }
@@ -60,13 +68,20 @@ impl LocationSink {
             .with_operation("open")
             .with_component("backup location")
             .with_key(&self.label)
-            .with_remedy("mount it, or make it a directory that may be written")
+            .with_remedy(
+                "mount it, or make it a directory that may be written; for a new disk in the place of a lost one \
+                 say StorageBuilder::fill_lost_locations",
+            )
             .with_source(error.clone())
     }
 
     async fn sink(&self) -> Result<&BlobSink> {
         let open = async || {
             let options = aeth_files::LocalDirOptions::default().with_clock(Arc::clone(&self.clock));
+            if self.known && !matches!(tokio::fs::try_exists(self.path.join("config")).await, Ok(true)) {
+                let error = Error::not_found("it held the repository and is empty or missing now");
+                return Err(self.unavailable(&error));
+            }
             let store = aeth_files::LocalDir::open_with(&self.path, options).await;
             let store = store.map_err(|error| self.unavailable(&error))?;
             BlobSink::new(Arc::new(store), None)

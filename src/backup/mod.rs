@@ -12,8 +12,9 @@ pub use restore::{RestorePoint, RestoredStorage};
 pub use run::BackupRun;
 
 pub use aeth_backup::{
-    BackupReport, BlobSource, Event, FileSource, Observer, PathSource, Plan, Progress, ProgressReport,
-    Repository, RepositoryOptions, RestoreOptions, RestoreReport, Source, StreamSource, VirtualFile,
+    BackupReport, BlobRestoreReport, BlobSource, Event, FileSource, Observer, PathSource, Plan, Progress,
+    ProgressReport, Quorum, Repository, RepositoryOptions, RestoreOptions, RestoreReport, Source,
+    StreamSource, VirtualFile,
 };
 
 #[cfg(feature = "metrics")]
@@ -25,10 +26,12 @@ pub(crate) use restore::{begin_restore, end_restore, refuse_half_restored};
 use crate::data_dir::DataDir;
 use aeth_backup::SnapshotEntry;
 use aeth_core::blob::BlobStore;
-use aeth_core::{Clock, Error, ErrorKind, Result, Secret, Tasks};
+use aeth_core::{Clock, ClockExt, Error, ErrorKind, Lifecycle, Result, Secret, Tasks};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 /// Where the files stand in a restore point.
 pub(crate) const FILES_AT: &str = "/aetherius/files";
@@ -57,6 +60,14 @@ pub(crate) struct Inner {
     pub(crate) database: Option<aeth_db::Database>,
     /// Opened with the first use that succeeds: a location may be away when the storage opens.
     pub(crate) repository: Mutex<Option<Repository>>,
+    /// A repository is made where there is none; not when something is to be restored.
+    pub(crate) may_init: bool,
+    /// Locations that have held the repository and are empty are filled again.
+    pub(crate) fill_lost: bool,
+    /// One run at a time: they share the copy of the database.
+    pub(crate) running: Mutex<()>,
+    /// Ends what runs when the storage closes.
+    pub(crate) closing: CancellationToken,
     pub(crate) record: Arc<Record>,
 }
 
@@ -90,14 +101,17 @@ impl Backup {
     /// [`Repository::open`].
     ///
     /// # Cancel safety
-    /// Cancel-safe, except that a repository which is being made is found half-made, and completed, by the
-    /// next call.
+    /// Cancel-safe: a repository that was being made is completed by the next call.
     pub async fn repository(&self) -> Result<Repository> {
+        if self.inner.closing.is_cancelled() {
+            return Err(closed());
+        }
         let mut repository = self.inner.repository.lock().await;
         if let Some(repository) = &*repository {
             return Ok(repository.clone());
         }
-        let opened = self.inner.open_repository().await?;
+        let opened = Box::pin(self.inner.open_repository()).await?;
+        self.inner.note_reached(&opened).await;
         *repository = Some(opened.clone());
         Ok(opened)
     }
@@ -121,10 +135,15 @@ impl Backup {
         Arc::clone(&self.inner.record)
     }
 
-    /// Lets go of the repository.
-    pub(crate) async fn close(&self, deadline: std::time::Duration) -> Result<()> {
-        match self.inner.repository.lock().await.take() {
-            Some(repository) => aeth_core::Lifecycle::close(&repository, deadline).await,
+    /// Ends a run that is under way (the next one goes on from what it stored) and lets go of the repository.
+    pub(crate) async fn close(&self, deadline: Duration) -> Result<()> {
+        let inner = &self.inner;
+        inner.closing.cancel();
+        let begun = inner.clock.monotonic();
+        let repository = inner.clock.timeout(deadline, inner.repository.lock()).await?.take();
+        let left = deadline.saturating_sub(inner.clock.monotonic().saturating_sub(begun));
+        match repository {
+            Some(repository) => repository.close(left).await,
             None => Ok(()),
         }
     }
@@ -135,12 +154,16 @@ impl Inner {
         let Some(password) = self.password.as_ref().filter(|_| !self.locations.is_empty()) else {
             return Err(self.unconfigured());
         };
-        let sinks: Vec<_> = self.locations.iter().map(|location| location.sink(&self.clock)).collect();
-        let options = RepositoryOptions::default().attach_empty(true);
+        let reached = self.record.kept().reached;
+        let known = |location: &Location| !self.fill_lost && reached.contains(&location.label());
+        let sinks: Vec<_> =
+            self.locations.iter().map(|location| location.sink(known(location), &self.clock)).collect();
+        // One location that answers is enough to go on; health says which lag, and they catch up.
+        let options = RepositoryOptions::default().attach_empty(true).quorum(Quorum::AtLeast(1));
         let clock = || Arc::clone(&self.clock);
         let opened = Repository::open_with_clock(sinks.clone(), password, options.clone(), clock()).await;
         match opened {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.may_init && reached.is_empty() => {
                 Repository::init_with_clock(sinks, password, options, clock()).await
             }
             Err(error) if error.kind() == ErrorKind::Denied => Err(error.with_component("backup").with_remedy(
@@ -148,6 +171,23 @@ impl Inner {
             )),
             other => other,
         }
+    }
+
+    /// Notes which locations hold the repository.
+    async fn note_reached(&self, repository: &Repository) {
+        let held: Vec<_> = repository
+            .sinks()
+            .into_iter()
+            .filter(|sink| sink.error.is_none())
+            .map(|sink| sink.name)
+            .collect();
+        let record = Arc::clone(&self.record);
+        let noted = self.tasks.spawn_blocking(move || {
+            if !held.iter().all(|name| record.kept().reached.contains(name)) {
+                record.update(|kept| kept.reached.extend(held));
+            }
+        });
+        drop(noted.await);
     }
 
     pub(crate) fn unconfigured(&self) -> Error {
@@ -158,4 +198,8 @@ impl Inner {
         };
         Error::unsupported(message).with_component("backup").with_remedy(remedy)
     }
+}
+
+fn closed() -> Error {
+    Error::closed("the storage was shut down").with_component("backup")
 }

@@ -3,6 +3,7 @@
 use aeth_core::observe::{Collector, Counter, MetricsSource, standard};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +24,13 @@ pub(crate) struct Kept {
     pub(crate) failure: Option<String>,
     /// The locations that the last successful run did not reach.
     pub(crate) lagging: Vec<String>,
+    /// Items that the last successful run left out.
+    #[serde(default)]
+    pub(crate) skipped: u64,
+    /// The locations that have held the repository. One of them that is empty is more likely not mounted than
+    /// new.
+    #[serde(default)]
+    pub(crate) reached: BTreeSet<String>,
 }
 
 /// The record of a storage's backups.

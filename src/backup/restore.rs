@@ -2,16 +2,12 @@
 
 use super::{Backup, DATABASE_AT, FILES_AT, record};
 use crate::data_dir::DataDir;
-use aeth_backup::{NodeKind, Progress, Repository, RestoreOptions, RestoreReport, SnapshotEntry, TreeEntry};
-use aeth_core::blob::{BlobStore, BlobStoreExt};
-use aeth_core::{BlobPath, Body, Error, ErrorKind, Result};
-use futures_util::TryStreamExt;
+use aeth_backup::{BlobRestoreReport, Progress, Repository, RestoreOptions, RestoreReport, SnapshotEntry};
+use aeth_core::blob::BlobStore;
+use aeth_core::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many blobs are put back at the same time.
-const CONCURRENT_PUTS: usize = 8;
 /// There while a restore into the data directory has not finished.
 const MARKER: &str = "restoring";
 
@@ -33,10 +29,8 @@ pub struct RestoredStorage {
     pub storage: crate::Storage,
     /// The restore point that it was made from.
     pub snapshot: SnapshotEntry,
-    /// Files that were put back.
-    pub files: u64,
-    /// Bytes of them.
-    pub bytes: u64,
+    /// The files: what was put back, and what is damaged in every location.
+    pub files: BlobRestoreReport,
     /// True when the restore point held a database.
     pub database: bool,
 }
@@ -87,30 +81,13 @@ impl Backup {
         snapshot: &SnapshotEntry,
         store: &Arc<dyn BlobStore>,
         progress: &Progress,
-    ) -> Result<(u64, u64)> {
+    ) -> Result<BlobRestoreReport> {
         let repository = self.repository().await?;
-        let (files, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        let put = async |entry: TreeEntry| {
-            let path = blob_path(&entry)?;
-            let size = entry.node.size;
-            let body = Body::once(repository.content(&entry.node), Some(size));
-            store.put(&path, body).await.map_err(|error| error.with_key(&path))?;
-            files.fetch_add(1, Ordering::Relaxed);
-            bytes.fetch_add(size, Ordering::Relaxed);
-            progress.advance(size);
-            Ok::<_, Error>(())
-        };
-        let entries = repository.entries(snapshot, FILES_AT);
-        let done = entries
-            .try_filter(|entry| std::future::ready(entry.node.kind == NodeKind::File))
-            .try_for_each_concurrent(CONCURRENT_PUTS, put)
-            .await;
-        match done {
+        match repository.restore_blobs(snapshot, FILES_AT, store, progress).await {
             // A storage that never held a file leaves no directory for them.
-            Err(error) if error.is_not_found() && files.load(Ordering::Relaxed) == 0 => {}
-            other => other?,
+            Err(error) if error.is_not_found() => Ok(BlobRestoreReport::default()),
+            other => other,
         }
-        Ok((files.into_inner(), bytes.into_inner()))
     }
 
     /// Puts the database of a restore point back; false when there is none in it.
@@ -120,9 +97,12 @@ impl Backup {
         let directory = path.parent().unwrap_or(Path::new("/"));
         let options = RestoreOptions::new(directory).root(DATABASE_PARENT).verify(true).owners(false);
         match repository.restore(snapshot, options).await {
-            Ok(report) if report.is_complete() => Ok(true),
+            Ok(report) if report.is_complete() && path.exists() => Ok(true),
             Ok(report) => {
-                let why = report.skipped.first().map(ToString::to_string).unwrap_or_default();
+                let why = report.skipped.first().map_or_else(
+                    || "the restore point has its place and not the file".into(),
+                    ToString::to_string,
+                );
                 Err(Error::corrupt(format!("the database could not be restored: {why}"))
                     .with_remedy("try another restore point, or repair the repository from another location"))
             }
@@ -154,16 +134,6 @@ async fn find(repository: &Repository, point: &RestorePoint) -> Result<SnapshotE
     }
 }
 
-fn blob_path(entry: &TreeEntry) -> Result<BlobPath> {
-    let text = std::str::from_utf8(&entry.path).ok();
-    let path = text.and_then(|text| text.strip_prefix(FILES_AT)).and_then(|rest| rest.strip_prefix('/'));
-    let path = path.ok_or_else(|| {
-        Error::corrupt("the restore point holds a file whose name is no blob path")
-            .with_key(String::from_utf8_lossy(&entry.path))
-    })?;
-    Ok(BlobPath::new(path)?)
-}
-
 /// Refuses a data directory into which a restore did not finish. Blocks on I/O.
 pub(crate) fn refuse_half_restored(data: &DataDir) -> Result<()> {
     if !data.root().join(MARKER).exists() {
@@ -177,12 +147,12 @@ pub(crate) fn refuse_half_restored(data: &DataDir) -> Result<()> {
 }
 
 /// Makes sure that nothing of value is overwritten, and marks the restore as begun. Blocks on I/O.
-pub(crate) fn begin_restore(data: &DataDir) -> Result<()> {
+pub(crate) fn begin_restore(data: &DataDir, keep_keys: bool) -> Result<()> {
     let marker = data.root().join(MARKER);
     let live = [data.files(), data.database(), data.keyset()];
     if marker.exists() {
         // What an unfinished restore left is of no value.
-        data.remove_live()?;
+        data.remove_live(keep_keys)?;
     } else if let Some(there) = live.iter().find(|path| path.exists()) {
         return Err(Error::new(ErrorKind::AlreadyExists, "the data directory holds data")
             .with_operation("restore")
@@ -195,7 +165,17 @@ pub(crate) fn begin_restore(data: &DataDir) -> Result<()> {
 }
 
 /// Takes the mark away: the restored storage may be opened. Blocks on I/O.
+///
+/// What was restored is made durable before: the mark is what says that it is not.
 pub(crate) fn end_restore(data: &DataDir) -> Result<()> {
+    let database = data.database();
+    if database.exists() {
+        std::fs::File::open(&database)?.sync_all()?;
+        if let Some(directory) = database.parent() {
+            std::fs::File::open(directory)?.sync_all()?;
+        }
+    }
+    std::fs::File::open(data.root())?.sync_all()?;
     std::fs::remove_file(data.root().join(MARKER))?;
     Ok(std::fs::File::open(data.root())?.sync_all()?)
 }

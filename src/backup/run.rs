@@ -1,7 +1,7 @@
 //! Making a restore point.
 
 use super::{Backup, DATABASE_AT, FILES_AT, Inner, record};
-use aeth_backup::{BackupReport, BlobSource, Observer, PathSource, Plan, Progress, Source};
+use aeth_backup::{BackupReport, BlobSource, Observer, PathSource, Plan, Progress, SinkStatus, Source};
 #[cfg(feature = "sqlite")]
 use aeth_core::Error;
 use aeth_core::Result;
@@ -71,9 +71,15 @@ impl Backup {
     /// As [`Backup::run`].
     pub async fn run_with(&self, run: BackupRun) -> Result<BackupReport> {
         let inner = &self.inner;
+        let _one_at_a_time = inner.running.lock().await;
         inner.record.runs.increment();
         // Boxed: a run is long, and its state is large.
-        let result = Box::pin(self.make(run.plan)).await;
+        let made = tokio::select! {
+            made = Box::pin(self.make(run.plan)) => Some(made),
+            () = inner.closing.cancelled() => None,
+        };
+        // Neither a success nor a failure: the storage was closed.
+        let Some(result) = made else { return Err(super::closed()) };
         let now = record::seconds(inner.clock.now());
         let record = Arc::clone(&inner.record);
         let outcome = result.as_ref().map(Outcome::of).map_err(ToString::to_string);
@@ -86,6 +92,8 @@ impl Backup {
                     kept.size = outcome.size;
                     kept.added = outcome.added;
                     kept.lagging = outcome.lagging;
+                    kept.skipped = outcome.skipped;
+                    kept.reached.extend(outcome.reached);
                     kept.failure = None;
                 });
             }
@@ -113,7 +121,11 @@ impl Backup {
         if let Some(copy) = &copy {
             plan = plan.source(PathSource::new(&copy.0)?.at(DATABASE_AT));
         }
-        repository.backup(plan).await
+        let report = repository.backup(plan).await?;
+        match report.skipped.iter().find(|skipped| skipped.path.starts_with(DATABASE_AT)) {
+            Some(skipped) => Err(skipped.error.clone().with_operation("back up the database")),
+            None => Ok(report),
+        }
     }
 }
 
@@ -124,6 +136,7 @@ struct Outcome {
     added: u64,
     skipped: u64,
     lagging: Vec<String>,
+    reached: Vec<String>,
 }
 
 impl Outcome {
@@ -134,14 +147,14 @@ impl Outcome {
             size: summary.map_or(0, |summary| summary.total_bytes_processed),
             added: summary.map_or(0, |summary| summary.data_added_packed),
             skipped: report.skipped_total,
-            lagging: report
-                .sinks
-                .iter()
-                .filter(|sink| sink.error.is_some())
-                .map(|sink| sink.name.clone())
-                .collect(),
+            lagging: names(report, |sink| sink.error.is_some()),
+            reached: names(report, |sink| sink.error.is_none()),
         }
     }
+}
+
+fn names(report: &BackupReport, which: impl Fn(&SinkStatus) -> bool) -> Vec<String> {
+    report.sinks.iter().filter(|sink| which(sink)).map(|sink| sink.name.clone()).collect()
 }
 
 /// A file that is removed when it is no longer needed.

@@ -45,7 +45,7 @@ pub(super) async fn hold(configuration: &Configuration) -> Result<Context> {
 /// Opens the parts over a data directory that is held.
 pub(super) async fn assemble(configuration: Configuration, context: Context) -> Result<Storage> {
     #[cfg(feature = "files")]
-    let files = super::parts::files(&configuration, &context).await?;
+    let files = super::parts::files(&configuration, &context, false).await?;
     #[cfg(feature = "sqlite")]
     let database = super::parts::database(&configuration, &context).await?;
     #[cfg(feature = "cache")]
@@ -53,6 +53,7 @@ pub(super) async fn assemble(configuration: Configuration, context: Context) -> 
     #[cfg(feature = "backup")]
     let backup = {
         let parts = super::parts::BackupParts {
+            may_init: true,
             #[cfg(feature = "files")]
             files: Some(Arc::clone(files.store())),
             #[cfg(not(feature = "files"))]

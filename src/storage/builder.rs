@@ -2,10 +2,19 @@
 
 use super::Storage;
 use super::validate::Configuration;
-use crate::settings::{Encryption, Settings, Size, Span};
+#[cfg(feature = "files")]
+use crate::settings::Encryption;
+use crate::settings::Settings;
+#[cfg(feature = "cache")]
+use crate::settings::Size;
+#[cfg(feature = "backup")]
+use crate::settings::Span;
 use aeth_core::{Clock, Result, Secret, SystemClock};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "backup")]
+use std::path::PathBuf;
 use std::sync::Arc;
+#[cfg(feature = "backup")]
 use std::time::Duration;
 
 /// Composes a [`Storage`]. Nothing is opened, read or checked before [`open`](Self::open), which reports every
@@ -22,6 +31,8 @@ pub struct StorageBuilder {
     pub(super) store: Option<Arc<dyn aeth_core::blob::BlobStore>>,
     #[cfg(feature = "cache")]
     pub(super) tiers: Vec<Arc<dyn aeth_core::cache::CacheTier>>,
+    #[cfg(feature = "backup")]
+    pub(super) fill_lost_locations: bool,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -42,6 +53,8 @@ impl StorageBuilder {
             store: None,
             #[cfg(feature = "cache")]
             tiers: Vec::new(),
+            #[cfg(feature = "backup")]
+            fill_lost_locations: false,
             clock: SystemClock::shared(),
         }
     }
@@ -120,6 +133,14 @@ impl StorageBuilder {
     #[cfg(feature = "backup")]
     pub fn backup_password(mut self, password: Secret) -> Self {
         self.backup_password = Some(password);
+        self
+    }
+
+    /// Fills a location that has held the repository and is empty now from the others: a new disk in the place
+    /// of a lost one. Without it such a location counts as not mounted, and nothing is written there.
+    #[cfg(feature = "backup")]
+    pub fn fill_lost_locations(mut self) -> Self {
+        self.fill_lost_locations = true;
         self
     }
 

@@ -1,5 +1,7 @@
 //! Opening the parts, one by one.
 
+#![cfg(any(feature = "cache", feature = "files", feature = "sqlite", feature = "backup"))]
+
 use super::build::Context;
 use super::validate::Configuration;
 #[cfg(feature = "files")]
@@ -21,9 +23,13 @@ pub(super) fn caches(configuration: &Configuration, context: &Context) -> Result
     configuration.builder.tiers.iter().fold(builder, |builder, tier| builder.tier(Arc::clone(tier))).build()
 }
 
-/// The files: a store, encrypted when there is a secret.
+/// The files: a store, encrypted when there is a secret. While restoring, what is in the store is of no value.
 #[cfg(feature = "files")]
-pub(super) async fn files(configuration: &Configuration, context: &Context) -> Result<aeth_files::Files> {
+pub(super) async fn files(
+    configuration: &Configuration,
+    context: &Context,
+    restoring: bool,
+) -> Result<aeth_files::Files> {
     use crate::settings::Durability;
     use aeth_core::blob::{BlobStore, ListOptions};
     use aeth_core::seal::{Keyset, SegmentSize};
@@ -50,7 +56,7 @@ pub(super) async fn files(configuration: &Configuration, context: &Context) -> R
         return if has_keyset { Err(sealed_without_secret()) } else { Ok(handle(store, volume, context)) };
     };
     let page = store.list_page(ListOptions::default().with_limit(1)).await?;
-    if !has_keyset && !page.blobs.is_empty() {
+    if !has_keyset && !restoring && !page.blobs.is_empty() {
         return Err(plain_with_secret());
     }
     let keyset = context.blocking(move |data| {
@@ -60,7 +66,7 @@ pub(super) async fn files(configuration: &Configuration, context: &Context) -> R
                 .map_err(|error| error.with_remedy("give the secret that the data directory was made with"));
         }
         if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory)?;
+            data.make_dir(directory)?;
         }
         let keyset = Keyset::generate(SegmentSize::default())?;
         keyset.create_file(&path, &secret)?;
@@ -99,7 +105,7 @@ pub(super) async fn database(
     }
     let path = context.data.database();
     let directory = path.parent().map(std::path::Path::to_owned).unwrap_or_default();
-    context.blocking(move |_| Ok(std::fs::create_dir_all(directory)?)).await?;
+    context.blocking(move |data| data.make_dir(&directory)).await?;
     let options = aeth_db::SqliteOptions::new(path)
         .readers(usize::try_from(settings.readers).unwrap_or(1))
         .acquire_timeout(settings.acquire_timeout.duration())
@@ -132,6 +138,8 @@ fn plain_with_secret() -> Error {
 #[derive(Default)]
 pub(super) struct BackupParts {
     pub(super) files: Option<Arc<dyn aeth_core::blob::BlobStore>>,
+    /// Whether a repository is made where there is none.
+    pub(super) may_init: bool,
     #[cfg(feature = "sqlite")]
     pub(super) database: Option<aeth_db::Database>,
 }
@@ -159,6 +167,10 @@ pub(super) async fn backup(
         #[cfg(feature = "sqlite")]
         database: parts.database,
         repository: tokio::sync::Mutex::default(),
+        may_init: parts.may_init,
+        fill_lost: configuration.builder.fill_lost_locations,
+        running: tokio::sync::Mutex::default(),
+        closing: context.tasks.token().child_token(),
         record: Arc::new(record),
     });
     if backup.is_configured() {

@@ -5,9 +5,10 @@ use aeth_core::{Lifecycle, Result};
 use std::time::Duration;
 
 impl Storage {
-    /// Closes everything in the order that loses nothing: background tasks stop, caches drain what they owe to
-    /// their tiers, the backup lets go of its locks, the database writes its log back and closes. After it,
-    /// every operation fails with `Closed`.
+    /// Closes everything in the order that loses nothing: background tasks stop, a backup that runs stops (the
+    /// next one goes on from what it stored), caches drain what they owe to their tiers, the database writes its
+    /// log back and closes. Caches, database and backup answer `Closed` then; files are not to be used any more,
+    /// for the data directory may be somebody else's.
     ///
     /// Every part gets what is left of `deadline`; one that fails does not keep the others from closing.
     /// Idempotent.
@@ -32,10 +33,10 @@ impl Storage {
         };
         // Schedules and watches first: nothing new begins.
         inner.tasks.cancel();
-        #[cfg(feature = "cache")]
-        note("cache", inner.caches.close(left()).await);
         #[cfg(feature = "backup")]
         note("backup", inner.backup.close(left()).await);
+        #[cfg(feature = "cache")]
+        note("cache", inner.caches.close(left()).await);
         #[cfg(feature = "files")]
         note("files", inner.files.close(left()).await);
         #[cfg(feature = "sqlite")]
@@ -43,7 +44,10 @@ impl Storage {
             note("database", database.close(left()).await);
         }
         note("tasks", inner.tasks.close(left()).await);
-        inner.data.release();
+        // A part that may still write keeps the directory from being opened, until the last handle is dropped.
+        if first.is_ok() {
+            inner.data.release();
+        }
         first
     }
 }

@@ -154,6 +154,11 @@ fn directories(builder: &StorageBuilder, problems: &mut Problems) -> Vec<aeth_ba
     let mut sources = builder.directories.clone();
     for (i, directory) in builder.settings.backup.directories.iter().enumerate() {
         match aeth_backup::PathSource::new(directory) {
+            Ok(_) if own.iter().any(|own| resolve(directory).starts_with(own)) => problems.add(
+                format!("backup.directories[{i}]"),
+                format!("`{}` lies in the data directory or in a location", directory.display()),
+                "name directories of the host: the storage's own data is in the backup already",
+            ),
             Ok(source) => sources.push(source),
             Err(error) => problems.add_error(format!("backup.directories[{i}]"), &error),
         }

@@ -24,6 +24,7 @@ pub struct Shape {
     bytes: u64,
     depth: usize,
     foreign_names: bool,
+    foreign_targets: bool,
     links: bool,
     attributes: bool,
     odd_modes: bool,
@@ -55,6 +56,7 @@ impl Shape {
             bytes: 8 << 20,
             depth: 12,
             foreign_names: true,
+            foreign_targets: true,
             links: true,
             attributes: true,
             odd_modes: true,
@@ -87,6 +89,13 @@ impl Shape {
     #[must_use]
     pub fn foreign_names(mut self, yes: bool) -> Self {
         self.foreign_names = yes;
+        self
+    }
+
+    /// Whether some symbolic links point to names that are not UTF-8, which restic before 0.16 cannot keep.
+    #[must_use]
+    pub fn foreign_targets(mut self, yes: bool) -> Self {
+        self.foreign_targets = yes;
         self
     }
 
@@ -269,7 +278,8 @@ impl Builder<'_> {
                     self.rng.choice(files).and_then(|f| f.file_name()).map(PathBuf::from).unwrap_or_default()
                 }
             };
-            if target.as_os_str().is_empty() {
+            let foreign = target.to_str().is_none();
+            if target.as_os_str().is_empty() || (foreign && !self.shape.foreign_targets) {
                 continue;
             }
             let path = parent.join(name);

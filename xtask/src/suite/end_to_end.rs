@@ -72,7 +72,9 @@ fn on_trees(checks: &mut Checks, program: &Path) {
     let tree = scratch.path().join("tree");
     let data = scratch.path().join("data");
     let made = checks.check("a tree with everything odd in it", || {
-        Shape::new(20_261_123).files(3000).bytes(96 << 20).build(&tree).map_err(|e| e.to_string())
+        // Debian's restic is 0.14, which turns link targets that are not UTF-8 into U+FFFD.
+        let shape = Shape::new(20_261_123).files(3000).bytes(96 << 20).foreign_targets(false);
+        shape.build(&tree).map_err(|e| e.to_string())
     });
     let done =
         made.and_then(|_| checks.check("quickstart on it", || quickstart(program, Some(&tree), &data)));
