@@ -124,7 +124,9 @@ impl NodeTime {
             _ => {
                 let sign = if rest.starts_with('-') { -1 } else { 1 };
                 let (hours, minutes) = rest.get(1..)?.split_once(':')?;
-                sign * (hours.parse::<i32>().ok()? * 3600 + minutes.parse::<i32>().ok()? * 60)
+                let hours = hours.parse::<i32>().ok()?.checked_mul(3600)?;
+                let minutes = minutes.parse::<i32>().ok()?.checked_mul(60)?;
+                hours.checked_add(minutes)?.checked_mul(sign)?
             }
         };
         let seconds = days(year, month, day) * DAY + hour * 3600 + minute * 60 + second;
@@ -246,6 +248,9 @@ mod tests {
         assert_eq!(NodeTime::new(-62_135_596_800, 0).to_string(), "0001-01-01T00:00:00Z");
         assert_eq!(NodeTime::parse("0001-01-01T00:00:00Z").unwrap().seconds(), -62_135_596_800);
         assert!(NodeTime::parse("2023-11-14").is_none() && NodeTime::parse("").is_none());
+        for offset in ["+2147483647:00", "-2147483647:00", "+596523:2147483647", "+00:-2147483648"] {
+            assert!(NodeTime::parse(&format!("2023-11-14T22:13:20{offset}")).is_none(), "{offset}");
+        }
         assert_eq!(NodeTime::from(NodeTime::new(-5, 7).system()), NodeTime::new(-5, 7));
     }
 
