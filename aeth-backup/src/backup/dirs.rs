@@ -3,7 +3,7 @@
 use super::saver::{Run, Tools};
 use crate::Id;
 use crate::format::{BlobKind, Node, TreeWriter};
-use aeth_core::Result;
+use aeth_core::{Error, Result};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -99,6 +99,19 @@ impl PendingDir {
         Some((entries, own))
     }
 
+    /// Where an entry of this directory stands in the snapshot. The directories above are open as long as this
+    /// one is, so they have their names.
+    fn path_of(&self, own: Option<&Node>, name: &[u8]) -> Vec<u8> {
+        let mut names: Vec<Vec<u8>> = vec![name.to_vec()];
+        names.extend(own.map(|own| own.name.clone()));
+        let mut above = &self.above;
+        while let Above::Directory(dir, _) = above {
+            names.extend(dir.inner.lock().own.as_ref().map(|own| own.name.clone()));
+            above = &dir.above;
+        }
+        names.iter().rev().flat_map(|name| [b"/".as_slice(), name].concat()).collect()
+    }
+
     #[allow(clippy::type_complexity, reason = "what finish needs for its next turn")]
     fn write(
         &self,
@@ -108,7 +121,17 @@ impl PendingDir {
         tools: &mut Tools,
     ) -> Result<Option<(Arc<Self>, usize, Option<Node>)>> {
         let mut tree = TreeWriter::new();
+        let mut last: Option<&[u8]> = None;
         for node in &entries {
+            if last == Some(&node.name) {
+                // Stores may hold both `a` and `a/b`; a tree cannot.
+                let error =
+                    Error::invalid("another entry of the directory has this name; only the first is saved")
+                        .with_remedy("rename one of the two");
+                run.skip(&self.path_of(own.as_ref(), &node.name), error);
+                continue;
+            }
+            last = Some(&node.name);
             tree.add(node)?;
         }
         drop(entries);
