@@ -11,7 +11,7 @@ use crate::Id;
 use crate::error::cancelled;
 use crate::format::{NodeTime, Snapshot, seal_unpacked};
 use crate::progress::Event;
-use crate::repo::{LockGuard, Repository, SnapshotEntry, object};
+use crate::repo::{LockGuard, Repository, SnapshotEntry, lock_lost, object};
 use crate::source::Source;
 use aeth_core::backup::ObjectKind;
 use aeth_core::{Error, Result};
@@ -29,7 +29,7 @@ impl Repository {
     /// Backs up what `plan` names and makes one snapshot of it.
     ///
     /// Sinks that lack files which others have are brought up to date first; packs that an interrupted run left
-    /// are used. What cannot be read is left out and named in the report.
+    /// are used. What cannot be read is left out and named in the report. Runs of one handle take turns.
     ///
     /// # Errors
     /// `Invalid` for a plan without sources or with overlapping ones; `Busy` when the repository is locked
@@ -43,6 +43,10 @@ impl Repository {
         let shared = &self.shared;
         let started = shared.clock.monotonic();
         let tree = arrange(&plan.sources)?;
+        let _writing = tokio::select! {
+            writing = shared.writer.lock() => writing,
+            () = plan.cancel.cancelled() => return Err(cancelled()),
+        };
         shared.revive().await;
         shared.sinks.check_quorum()?;
         let lock = LockGuard::acquire(shared, false).await?;
@@ -92,6 +96,7 @@ impl Repository {
         snapshot.summary = Some(summary);
         let sealed = seal_unpacked(&shared.key, &snapshot.encode()?, shared.config.compresses())?;
         let id = Id::of(&sealed);
+        lock.check()?;
         shared.sinks.write(&object(ObjectKind::Snapshot, id), &sealed).await?;
         run.watch.event(&Event::SnapshotStored { id });
 
@@ -176,7 +181,7 @@ async fn drive(
     let stopped = async {
         tokio::select! {
             () = cancel.cancelled() => cancelled(),
-            () = lost.cancelled() => Error::unavailable("the repository's lock could not be refreshed for 20 minutes"),
+            () = lost.cancelled() => lock_lost(),
         }
     };
     let uploaded = tokio::select! {

@@ -32,7 +32,7 @@ impl Repository {
     /// Cancel-safe.
     pub async fn check(&self, options: CheckOptions) -> Result<CheckReport> {
         let started = self.shared.clock.monotonic();
-        self.shared.revive().await;
+        self.shared.revive_unless_writing().await;
         let lock = LockGuard::for_reading(&self.shared).await?;
         // What was read before may hide what has been damaged since.
         self.shared.trees.clear();

@@ -8,6 +8,7 @@ use crate::format::NodeTime;
 use aeth_core::backup::ObjectKind;
 use aeth_core::{Clock, Error, ErrorKind, Result, Secret, Tasks};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// restic tries this many keys by default; each costs a derivation.
@@ -43,25 +44,79 @@ pub(super) async fn create(new: NewKey<'_>, master: Option<Key>) -> Result<(Key,
     joined(work.await)
 }
 
-/// Finds the key file that `password` opens.
-pub(super) async fn find(sinks: &Sinks, password: &Secret, tasks: &Tasks) -> Result<Key> {
+/// Finds a key file that `password` opens and whose master key `fits`. An interrupted init may have left a key
+/// that opens nothing. When no master key fits, the first that was found is returned: the caller says what is
+/// wrong with the rest.
+pub(super) async fn find(
+    sinks: &Sinks,
+    password: &Secret,
+    tasks: &Tasks,
+    fits: impl Fn(&Key) -> bool,
+) -> Result<Key> {
     refuse_empty(password)?;
     let files = read_all(sinks).await?;
-    let mut broken = None;
+    let (mut first, mut broken) = (None, None);
     for (id, file) in files.into_iter().take(MAX_KEYS) {
-        let password = password.clone();
-        let work = tasks.spawn_blocking(move || KeyFile::parse(&file)?.open(password.expose()));
-        match joined(work.await) {
-            Ok(Some(key)) => return Ok(key),
+        match try_open(id, file, password, tasks).await {
+            Ok(Some(key)) if fits(&key) => return Ok(key),
+            Ok(Some(key)) => first = first.or(Some(key)),
             Ok(None) => {}
-            Err(error) => broken = Some(error.with_key(format!("keys/{id}"))),
+            Err(error) => broken = Some(error),
         }
+    }
+    if let Some(key) = first {
+        return Ok(key);
     }
     Err(broken.unwrap_or_else(|| {
         Error::new(ErrorKind::Denied, "the password opens none of the repository's keys")
             .with_operation("open")
             .with_remedy("check the password; it cannot be recovered without one of its keys")
     }))
+}
+
+/// The key that an interrupted init left in places without a configuration: a second one beside it would leave
+/// readers to guess. `None` when there is none.
+pub(super) async fn left_over(
+    sinks: &Sinks,
+    password: &Secret,
+    tasks: &Tasks,
+) -> Result<Option<(Key, Bytes)>> {
+    refuse_empty(password)?;
+    let mut files = BTreeMap::new();
+    for sink in &sinks.all {
+        for (id, _) in sink.list(ObjectKind::Key).await? {
+            let file = sink.read(&object(ObjectKind::Key, id), None).await?;
+            if Id::of(&file) != id {
+                return Err(foreign_key(id).with_component(sink.name()));
+            }
+            files.insert(id, file);
+        }
+    }
+    let mut found: Option<(Key, Bytes)> = None;
+    let Some(any) = files.keys().next().copied() else { return Ok(None) };
+    for (id, file) in files.into_iter().take(MAX_KEYS) {
+        let Some(key) = try_open(id, file.clone(), password, tasks).await? else { continue };
+        match &found {
+            Some((first, _)) if *first.to_json()? != *key.to_json()? => return Err(foreign_key(id)),
+            Some(_) => {}
+            None => found = Some((key, file)),
+        }
+    }
+    found.map(Some).ok_or_else(|| foreign_key(any))
+}
+
+fn foreign_key(id: Id) -> Error {
+    Error::new(ErrorKind::AlreadyExists, "there is a key already, and it is not this password's")
+        .with_operation("init")
+        .with_key(format!("keys/{id}"))
+        .with_remedy("choose an empty place, or give the password that an interrupted init was given")
+}
+
+/// Opens a key file; `None` when it is another password's.
+async fn try_open(id: Id, file: Bytes, password: &Secret, tasks: &Tasks) -> Result<Option<Key>> {
+    let password = password.clone();
+    let work = tasks.spawn_blocking(move || KeyFile::parse(&file)?.open(password.expose()));
+    joined(work.await).map_err(|error| error.with_key(format!("keys/{id}")))
 }
 
 /// All key files of the first sink that has any and whose content is what their names say.

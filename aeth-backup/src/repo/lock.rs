@@ -10,11 +10,11 @@ use super::{Sink, host};
 use crate::Id;
 use crate::format::{LockFile, NodeTime, open_unpacked, seal_unpacked};
 use aeth_core::backup::ObjectKind;
-use aeth_core::{Error, ErrorKind, Result};
+use aeth_core::{Clock, Error, ErrorKind, Result};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// What restic waits before it looks again.
@@ -30,6 +30,28 @@ pub(crate) struct LockGuard {
     current: Arc<Mutex<Option<Id>>>,
     stop: CancellationToken,
     lost: CancellationToken,
+    fresh: Arc<Mutex<Moment>>,
+}
+
+/// When the lock was last written, by both clocks: the monotonic one may stand still while the machine sleeps,
+/// and others judge the lock's age by the time of day.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    monotonic: Duration,
+    wall: SystemTime,
+}
+
+impl Moment {
+    fn now(clock: &dyn Clock) -> Self {
+        Self { monotonic: clock.monotonic(), wall: clock.now() }
+    }
+
+    fn age(&self, clock: &dyn Clock) -> Duration {
+        let now = Self::now(clock);
+        // A clock that was set back makes no lock older.
+        let wall = now.wall.duration_since(self.wall).unwrap_or_default();
+        now.monotonic.saturating_sub(self.monotonic).max(wall)
+    }
 }
 
 impl LockGuard {
@@ -38,8 +60,9 @@ impl LockGuard {
     pub(crate) async fn acquire(shared: &Arc<Shared>, exclusive: bool) -> Result<Self> {
         shared.conflicts(exclusive, None).await?;
         shared.sinks.check_quorum()?;
+        let since = Moment::now(&*shared.clock);
         let id = shared.write_lock(exclusive, true).await?;
-        let guard = Self::new(shared, id);
+        let guard = Self::new(shared, id, since);
         shared.clock.sleep(SETTLE).await;
         let settled = shared.conflicts(exclusive, Some(id)).await.and_then(|()| shared.sinks.check_quorum());
         if let Err(error) = settled {
@@ -54,8 +77,9 @@ impl LockGuard {
     /// it may be read-only; only an exclusive lock of somebody else keeps a reader out.
     pub(crate) async fn for_reading(shared: &Arc<Shared>) -> Result<Self> {
         shared.conflicts(false, None).await?;
+        let since = Moment::now(&*shared.clock);
         let id = shared.write_lock(false, false).await?;
-        let guard = Self::new(shared, id);
+        let guard = Self::new(shared, id, since);
         shared.clock.sleep(SETTLE).await;
         if let Err(error) = shared.conflicts(false, Some(id)).await {
             guard.release().await;
@@ -65,13 +89,24 @@ impl LockGuard {
         Ok(guard)
     }
 
-    fn new(shared: &Arc<Shared>, id: Id) -> Self {
+    fn new(shared: &Arc<Shared>, id: Id, since: Moment) -> Self {
         Self {
             shared: Arc::clone(shared),
             current: Arc::new(Mutex::new(Some(id))),
             stop: CancellationToken::new(),
             lost: CancellationToken::new(),
+            fresh: Arc::new(Mutex::new(since)),
         }
+    }
+
+    /// Fails when the lock is so old that others may take it for dead: what is written from now on may refer
+    /// to something that they remove.
+    pub(crate) fn check(&self) -> Result<()> {
+        let fresh = *self.fresh.lock();
+        if self.lost.is_cancelled() || fresh.age(&*self.shared.clock) > GIVE_UP {
+            return Err(lock_lost());
+        }
+        Ok(())
     }
 
     /// Cancelled when the lock could not be refreshed for so long that others may soon take it for dead.
@@ -82,22 +117,25 @@ impl LockGuard {
     fn keep_fresh(&self, exclusive: bool, strict: bool) {
         let (shared, current) = (Arc::clone(&self.shared), Arc::clone(&self.current));
         let (stop, lost) = (self.stop.clone(), self.lost.clone());
+        let fresh = Arc::clone(&self.fresh);
         let work = async move {
-            let mut last = shared.clock.monotonic();
             loop {
                 shared.clock.sleep(REFRESH).await;
+                let last = *fresh.lock();
+                if last.age(&*shared.clock) > GIVE_UP {
+                    // The machine slept, or no refresh has succeeded: a fresh lock would hide that.
+                    lost.cancel();
+                    return;
+                }
+                let since = Moment::now(&*shared.clock);
                 match shared.write_lock(exclusive, strict).await {
                     Ok(new) => {
-                        last = shared.clock.monotonic();
+                        *fresh.lock() = since;
                         let old = current.lock().replace(new);
                         shared.remove_lock(old).await;
                     }
                     Err(error) => {
                         tracing::warn!(%error, "the repository's lock could not be refreshed");
-                        if shared.clock.monotonic().saturating_sub(last) > GIVE_UP {
-                            lost.cancel();
-                            return;
-                        }
                     }
                 }
             }
@@ -227,6 +265,12 @@ impl Shared {
             if pid == own { host::holds(id) } else { host::process_is_alive(pid) }
         })
     }
+}
+
+/// What a run ends with whose lock others may take for dead.
+pub(crate) fn lock_lost() -> Error {
+    Error::unavailable("the repository's lock could not be refreshed for 20 minutes")
+        .with_remedy("run the backup again; what was stored is used")
 }
 
 fn locked(sink: &Sink, lock: &LockFile) -> Error {

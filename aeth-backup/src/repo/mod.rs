@@ -15,7 +15,7 @@ use host::Host;
 pub(crate) use index::{IdMap, IdSet, Index, Location};
 pub(crate) use keys::joined;
 pub(crate) use load::open_blob;
-pub(crate) use lock::LockGuard;
+pub(crate) use lock::{LockGuard, lock_lost};
 pub use open::Repository;
 pub(crate) use open::Shared;
 pub use options::{Quorum, RepositoryOptions};

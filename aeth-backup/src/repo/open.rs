@@ -39,18 +39,20 @@ pub(crate) struct Shared {
     pub(crate) index: RwLock<Option<Arc<RwLock<Index>>>>,
     pub(crate) trees: super::load::PackCache,
     pub(crate) tasks: Tasks,
+    /// Held by a run from its start to its end: a sink that failed in it must stay out until it is over.
+    pub(crate) writer: tokio::sync::Mutex<()>,
 }
 
 impl Repository {
     /// Makes a new repository, the same in all `sinks`, with one key for `password`.
     ///
     /// # Errors
-    /// `AlreadyExists` when one of the sinks holds a repository already (nothing is changed then); `Invalid`
-    /// for an empty password or no sink; the sinks' own errors.
+    /// `AlreadyExists` when one of the sinks holds a repository already, or keys that the password does not
+    /// open (nothing is changed then); `Invalid` for an empty password or no sink; the sinks' own errors.
     ///
     /// # Cancel safety
     /// Not cancel-safe: some sinks may hold the new repository and others not; remove it there and begin
-    /// again.
+    /// again. A key that was left without a configuration is used by the next attempt with its password.
     pub async fn init(
         sinks: Vec<Arc<dyn BackupSink>>,
         password: &Secret,
@@ -89,12 +91,17 @@ impl Repository {
         let host = Host::detect(options.hostname.as_deref());
         let config = Config::create()?;
         let new = NewKey { password, params: options.kdf, host: &host, clock: &clock, tasks: &tasks };
-        let (key, file) = keys::create(new, None).await?;
+        let (key, file) = match keys::left_over(&sinks, password, &tasks).await? {
+            Some(left) => left,
+            None => keys::create(new, None).await?,
+        };
         let config_bytes = seal_unpacked(&key, &config.encode()?, false)?;
         let id = ObjectId::content(ObjectKind::Key, Id::of(&file).as_bytes());
         // The key before the config: a place with a config is a repository, and must open.
         for sink in &sinks.all {
-            sink.write(&id, &file).await?;
+            if !sink.read(&id, None).await.is_ok_and(|held| held == file) {
+                sink.write(&id, &file).await?;
+            }
             sink.write(&ObjectId::config(), &config_bytes).await?;
         }
         Ok(Self::assemble(sinks, key, config, config_bytes, options, clock, host, tasks))
@@ -154,7 +161,8 @@ impl Repository {
                 .unwrap_or_else(|| Error::unavailable("no sink")));
         }
         let tasks = Tasks::new();
-        let key = keys::find(&sinks, password, &tasks).await?;
+        let opens = |key: &Key| configs.iter().flatten().any(|config| open_unpacked(key, config).is_ok());
+        let key = keys::find(&sinks, password, &tasks, opens).await?;
         let (config, config_bytes) = agree(&sinks, &configs, &key)?;
         refuse_strangers(&sinks).await?;
         let host = Host::detect(options.hostname.as_deref());
@@ -178,8 +186,21 @@ impl Repository {
     ) -> Self {
         let chunker = Chunker::new(config.chunker_polynomial);
         let (index, trees) = (RwLock::new(None), super::load::PackCache::default());
-        let shared =
-            Shared { sinks, key, config, config_bytes, chunker, options, clock, host, index, trees, tasks };
+        let writer = tokio::sync::Mutex::default();
+        let shared = Shared {
+            sinks,
+            key,
+            config,
+            config_bytes,
+            chunker,
+            options,
+            clock,
+            host,
+            index,
+            trees,
+            tasks,
+            writer,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -211,6 +232,14 @@ impl Shared {
                 Ok(_) => {}
                 Err(error) => tracing::debug!(sink = %sink.inner.name(), %error, "the sink is still out"),
             }
+        }
+    }
+
+    /// The same for those who only read: never while a run of this handle writes, as a sink that missed some of
+    /// its packs would get its index and its snapshot.
+    pub(crate) async fn revive_unless_writing(&self) {
+        if let Ok(_idle) = self.writer.try_lock() {
+            self.revive().await;
         }
     }
 

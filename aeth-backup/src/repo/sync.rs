@@ -3,12 +3,13 @@
 //! A sink lags when it was away during a run, or when a run was killed between the sinks. The files are
 //! content-named and sealed, so copying needs no key, and verifying needs only the name.
 
+use super::Sink;
 use super::open::Shared;
 use super::sinks::object;
 use crate::Id;
 use crate::format::{IndexPack, parse_header};
 use aeth_core::backup::ObjectKind;
-use aeth_core::{Error, Result};
+use aeth_core::{Error, ErrorKind, Result};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +17,15 @@ use std::sync::Arc;
 /// A pack's header is mostly shorter than this.
 const TAIL: u64 = 64 << 10;
 
+/// True when there is nothing to copy: removed since it was listed, or damaged wherever it is.
+fn is_gone(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt)
+}
+
 impl Shared {
     /// Copies to each live sink what it lacks, in the order that keeps it valid at every moment: packs, then
     /// indexes, then snapshots. Returns the names and sizes of all packs.
-    pub(crate) async fn catch_up(&self) -> Result<BTreeMap<Id, u64>> {
+    pub(crate) async fn catch_up(self: &Arc<Self>) -> Result<BTreeMap<Id, u64>> {
         let mut packs = BTreeMap::new();
         for kind in [ObjectKind::Key, ObjectKind::Pack, ObjectKind::Index, ObjectKind::Snapshot] {
             let union = self.catch_up_kind(kind).await?;
@@ -30,7 +36,30 @@ impl Shared {
         Ok(packs)
     }
 
-    async fn catch_up_kind(&self, kind: ObjectKind) -> Result<BTreeMap<Id, u64>> {
+    /// Fails the sinks that lack a pack which an index names and nobody has whole: they must not get indexes and
+    /// snapshots that need it. A pack that no index names, half of it left by a killed run, is nothing to miss.
+    async fn refuse_gaps(self: &Arc<Self>, absent: Vec<(Arc<Sink>, Id, Error)>) -> Result<()> {
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let index = self.reload_index().await?;
+        for (sink, id, error) in absent {
+            if index.read().contains_pack(&id) {
+                sink.fail(
+                    Error::corrupt("the sink lacks a pack that is damaged or missing in the others")
+                        .with_component(sink.name())
+                        .with_key(object(ObjectKind::Pack, id))
+                        .with_source(error)
+                        .with_remedy("check the repository, and repair it or restore the pack"),
+                );
+            } else {
+                tracing::warn!(pack = %id, %error, "a pack that no index names cannot be copied");
+            }
+        }
+        Ok(())
+    }
+
+    async fn catch_up_kind(self: &Arc<Self>, kind: ObjectKind) -> Result<BTreeMap<Id, u64>> {
         let live = self.sinks.live();
         let lists = join_all(live.iter().map(|sink| sink.list(kind))).await;
         let mut held = Vec::with_capacity(live.len());
@@ -48,24 +77,42 @@ impl Shared {
                 Err(error) => sink.fail(error),
             }
         }
+        let mut absent = Vec::new();
         for (sink, list) in held {
-            let lacks = union.iter().filter(|(id, size)| list.binary_search(&(**id, **size)).is_err());
-            for (id, _) in lacks {
-                let name = object(kind, *id);
+            let lacks: Vec<Id> = union
+                .iter()
+                .filter(|(id, size)| list.binary_search(&(**id, **size)).is_err())
+                .map(|(id, _)| *id)
+                .collect();
+            for id in lacks {
+                let name = object(kind, id);
                 let bytes = self.sinks.read(&name, None, |bytes| {
-                    if Id::of(&bytes) == *id {
+                    if Id::of(&bytes) == id {
                         Ok(bytes)
                     } else {
                         Err(Error::corrupt("not what its name says"))
                     }
                 });
                 let written = match bytes.await {
-                    Ok(bytes) => sink.write(&name, &bytes).await,
-                    // Removed since it was listed, or damaged where it is: nothing to copy.
-                    Err(error) => {
+                    Ok(bytes) => {
+                        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                        // The longest copy may be a damaged one, and this sink's the good one.
+                        union.insert(id, size);
+                        if list.binary_search(&(id, size)).is_ok() {
+                            continue;
+                        }
+                        sink.write(&name, &bytes).await
+                    }
+                    Err(error) if is_gone(&error) && kind == ObjectKind::Pack => {
+                        absent.push((Arc::clone(sink), id, error));
+                        continue;
+                    }
+                    // Nothing else needs a single key or snapshot.
+                    Err(error) if is_gone(&error) && kind != ObjectKind::Index => {
                         tracing::warn!(object = %name, %error, "a file that a sink lacks cannot be copied");
                         continue;
                     }
+                    Err(error) => Err(error),
                 };
                 if let Err(error) = written {
                     sink.fail(error);
@@ -73,6 +120,7 @@ impl Shared {
                 }
             }
         }
+        self.refuse_gaps(absent).await?;
         self.sinks.check_quorum()?;
         Ok(union)
     }

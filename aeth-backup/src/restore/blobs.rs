@@ -43,7 +43,7 @@ impl Repository {
         store: &dyn BlobStore,
         progress: &Progress,
     ) -> Result<BlobRestoreReport> {
-        self.shared.revive().await;
+        self.shared.revive_unless_writing().await;
         let lock = LockGuard::for_reading(&self.shared).await?;
         let result = self.put_blobs(snapshot, at, store, progress).await;
         lock.release().await;
@@ -75,7 +75,8 @@ impl Repository {
             match put {
                 Ok(()) => {
                     report.blobs += 1;
-                    report.bytes += entry.node.size;
+                    // A hostile tree may claim any size.
+                    report.bytes = report.bytes.saturating_add(entry.node.size);
                     progress.file_done();
                     progress.bytes_done(entry.node.size);
                 }

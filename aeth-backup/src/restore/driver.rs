@@ -26,7 +26,7 @@ impl Repository {
     /// they were. What cannot be restored is named in the report, and the rest goes on.
     ///
     /// # Errors
-    /// `AlreadyExists` when the target is not empty and [`Existing::Refuse`] holds; `NotFound` when the
+    /// `AlreadyExists` when the target is not empty (for a single file: when it exists) and [`Existing::Refuse`] holds; `NotFound` when the
     /// snapshot has nothing at the chosen root; `Busy` when the repository is locked exclusively; `Corrupt` for
     /// an unreadable tree; `Closed` when it was cancelled.
     ///
@@ -34,7 +34,7 @@ impl Repository {
     /// Cancel-safe: dropping the future stops it, with what was restored so far in place.
     pub async fn restore(&self, snapshot: &SnapshotEntry, options: RestoreOptions) -> Result<RestoreReport> {
         let started = self.shared.clock.monotonic();
-        self.shared.revive().await;
+        self.shared.revive_unless_writing().await;
         let lock = LockGuard::for_reading(&self.shared).await?;
         // Dropped with this future: the threads see it and stop.
         let stop = options.cancel.child_token();
@@ -152,6 +152,7 @@ impl<'a> Driver<'a> {
         let mut at = segments;
         match found {
             Some(node) if node.kind != NodeKind::Dir => {
+                target::refuse_existing(&target, self.existing)?;
                 if let Some(parent) = target.parent() {
                     std::fs::create_dir_all(parent).map_err(crate::error::io(parent))?;
                 }
@@ -254,9 +255,11 @@ impl<'a> Driver<'a> {
             node: node.clone(),
             open: AtomicUsize::new(content.len()),
             failed: AtomicBool::new(false),
+            created: AtomicBool::new(false),
         });
         let planned = self.plan(&file, &content);
         if let Err(error) = planned {
+            file.remove_if_created();
             self.restore.skip(&file.shown, error);
             return Ok(());
         }
@@ -278,7 +281,7 @@ impl<'a> Driver<'a> {
             }
         }
         if content.len() != 1 {
-            let out = target::file(&file.path, self.existing)?;
+            let out = file.create(self.existing)?;
             out.set_len(offset).map_err(crate::error::io(&file.path))?;
             if content.is_empty() {
                 return self.restore.finish(file, &out);

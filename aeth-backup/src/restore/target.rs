@@ -35,6 +35,17 @@ pub(super) fn prepare(target: &Path, existing: Existing) -> Result<()> {
     }
 }
 
+/// Refuses a place that is taken, for what is not a directory.
+pub(super) fn refuse_existing(target: &Path, existing: Existing) -> Result<()> {
+    if existing == Existing::Refuse && std::fs::symlink_metadata(target).is_ok() {
+        return Err(Error::new(ErrorKind::AlreadyExists, "there is something at the target already")
+            .with_operation("restore")
+            .with_key(target.display())
+            .with_remedy("choose another place, or allow overwriting"));
+    }
+    Ok(())
+}
+
 /// Refuses names that would leave their directory. Such a tree was made by an attacker or is damaged.
 pub(super) fn check_name(name: &[u8]) -> Result<&OsStr> {
     if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {

@@ -1,6 +1,6 @@
 //! A worker's part: packs into files.
 
-use super::options::RestoreOptions;
+use super::options::{Existing, RestoreOptions};
 use super::{metadata, target};
 use crate::Id;
 use crate::crypto::OVERHEAD;
@@ -33,6 +33,24 @@ pub(super) struct FileTarget {
     /// Blobs that are not written yet.
     pub(super) open: AtomicUsize,
     pub(super) failed: AtomicBool,
+    /// Whether the file at `path` is one that this restore made: no other is ever removed.
+    pub(super) created: AtomicBool,
+}
+
+impl FileTarget {
+    /// Makes the file.
+    pub(super) fn create(&self, existing: Existing) -> Result<File> {
+        let out = target::file(&self.path, existing)?;
+        self.created.store(true, Ordering::Release);
+        Ok(out)
+    }
+
+    /// Half a file is worse than none; that it is missing stands in the report.
+    pub(super) fn remove_if_created(&self) {
+        if self.created.load(Ordering::Acquire) {
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
 }
 
 /// Where a blob goes.
@@ -151,7 +169,7 @@ impl Restore {
 
     /// A file of one blob: made, written and finished in one go.
     fn whole(&self, file: &FileTarget, plain: &[u8], hole: bool) -> Result<()> {
-        let out = target::file(&file.path, self.options.existing)?;
+        let out = file.create(self.options.existing)?;
         let length = u64::try_from(plain.len()).unwrap_or(0);
         let written = if hole { out.set_len(length) } else { out.write_all_at(plain, 0) };
         written.map_err(io(&file.path))?;
@@ -177,8 +195,7 @@ impl Restore {
             }
         }
         if file.failed.load(Ordering::Relaxed) {
-            // Half a file is worse than none; that it is missing stands in the report.
-            drop(std::fs::remove_file(&file.path));
+            file.remove_if_created();
         }
     }
 
