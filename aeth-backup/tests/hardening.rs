@@ -208,7 +208,9 @@ async fn a_good_copy_is_not_written_over_because_a_damaged_one_is_longer() {
     std::fs::write(&other, &longer).unwrap();
     // The lock is written, then nothing any more.
     let full = DirSink::new(&a);
-    let both = Repository::open(vec![full.clone(), DirSink::new(&b)], &password(), lenient()).await.unwrap();
+    let both = Repository::open(vec![Arc::<DirSink>::clone(&full), DirSink::new(&b)], &password(), lenient())
+        .await
+        .unwrap();
     full.fail_after.store(1, Ordering::SeqCst);
     both.backup(plan(&source)).await.unwrap();
     assert_eq!(std::fs::read(&good).unwrap(), before, "the good copy");
@@ -242,7 +244,9 @@ async fn a_reader_takes_no_sink_back_in_while_a_run_writes() {
     init(&[&a, &b]).await;
     let weak = DirSink::new(&b);
     let repository =
-        Repository::open(vec![DirSink::new(&a), weak.clone()], &password(), lenient()).await.unwrap();
+        Repository::open(vec![DirSink::new(&a), Arc::<DirSink>::clone(&weak)], &password(), lenient())
+            .await
+            .unwrap();
     // The lock is written, the first pack is not.
     weak.fail_after.store(1, Ordering::SeqCst);
     let (source, mut gate) = gated();
@@ -288,7 +292,9 @@ async fn a_run_that_slept_through_its_lock_makes_no_snapshot() {
     init(&[&a]).await;
     let clock = Arc::new(Suspended(SystemClock::shared(), AtomicU64::new(0)));
     let repository =
-        Repository::open_with_clock(sinks(&[&a]), &password(), lenient(), clock.clone()).await.unwrap();
+        Repository::open_with_clock(sinks(&[&a]), &password(), lenient(), Arc::<Suspended>::clone(&clock))
+            .await
+            .unwrap();
     let (source, mut gate) = gated();
     let run = repository.clone();
     let run = tokio::spawn(async move { run.backup(Plan::new().source(source)).await });

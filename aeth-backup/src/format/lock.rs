@@ -23,6 +23,10 @@ pub(crate) struct LockFile {
     pub(crate) uid: u32,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) gid: u32,
+    /// `<boot>:<pid namespace>:<start time>` of the process: ours alone, restic ignores it. Hosts of the same
+    /// name and containers share numbers of processes, but not these.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) process: String,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]

@@ -2,7 +2,8 @@
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, LazyLock};
 
 /// The machine and the user that this process runs as.
 #[derive(Debug, Clone)]
@@ -36,6 +37,21 @@ pub(crate) fn process_is_alive(pid: u32) -> bool {
         Ok(()) => true,
         Err(error) => error != rustix::io::Errno::SRCH,
     }
+}
+
+/// `<boot>:<pid namespace>:<start time>` of this process; empty where the system does not say.
+pub(crate) fn process_stamp() -> &'static str {
+    static STAMP: LazyLock<String> = LazyLock::new(|| read_stamp().unwrap_or_default());
+    &STAMP
+}
+
+fn read_stamp() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?.ino();
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The 22nd field; the second is a name in parentheses that may hold anything.
+    let started = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?;
+    Some(format!("{}:{namespace}:{started}", boot.trim()))
 }
 
 /// The names of users and groups, from `/etc/passwd` and `/etc/group`, as restic's official builds look them
@@ -75,8 +91,8 @@ fn read(path: &str) -> HashMap<u32, Arc<str>> {
     names
 }
 
-/// The locks that this process holds. A lock of this host with our own number that is not among them was
-/// left by a process that had the number before: in a container every run may be process 1.
+/// The locks that this process holds. A lock of this host with our own number that is not among them may have
+/// been left by a process that had the number before: in a container every run may be process 1.
 static HELD: Mutex<Vec<crate::Id>> = Mutex::new(Vec::new());
 
 pub(crate) fn hold(id: crate::Id) {

@@ -175,6 +175,7 @@ impl Shared {
             pid: std::process::id(),
             uid: self.host.uid,
             gid: self.host.gid,
+            process: host::process_stamp().to_owned(),
         };
         let sealed = seal_unpacked(&self.key, &lock.encode()?, self.config.compresses())?;
         let id = Id::of(&sealed);
@@ -260,10 +261,32 @@ impl Shared {
     }
 
     fn is_dead(&self, id: Id, lock: &LockFile) -> bool {
-        let own = std::process::id();
-        lock.is_stale(NodeTime::from(self.clock.now()), &host::machine_name(), |pid| {
-            if pid == own { host::holds(id) } else { host::process_is_alive(pid) }
+        let now = NodeTime::from(self.clock.now());
+        lock.is_stale(now, &host::machine_name(), |pid| {
+            let age = now.seconds().saturating_sub(lock.time.seconds());
+            let fresh = u64::try_from(age).unwrap_or(0) <= 2 * REFRESH.as_secs();
+            may_live(lock, host::process_stamp(), host::holds(id), fresh, || host::process_is_alive(pid))
         })
+    }
+}
+
+/// Whether the process of a lock with our host's name may live; `fresh` locks were refreshed when they had to be.
+fn may_live(lock: &LockFile, stamp: &str, held: bool, fresh: bool, exists: impl FnOnce() -> bool) -> bool {
+    let own = lock.pid == std::process::id();
+    let (theirs, ours) = (lock.process.rsplit_once(':'), stamp.rsplit_once(':'));
+    match (theirs, ours) {
+        // The same boot and namespace: the number is that of one process.
+        (Some((theirs, _)), Some((ours, _))) if theirs == ours => {
+            if own {
+                held
+            } else {
+                exists()
+            }
+        }
+        // Another machine or container that has our host's name: only time tells.
+        (Some(_), _) => true,
+        (None, _) if own => held || fresh,
+        (None, _) => exists(),
     }
 }
 
@@ -283,4 +306,37 @@ fn locked(sink: &Sink, lock: &LockFile) -> Error {
     .with_operation("lock")
     .with_component(sink.name())
     .with_remedy("wait for it; a lock whose process is gone is removed by itself on its own host, and after 30 minutes everywhere")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_process_may_live() {
+        let own = std::process::id();
+        let lock = |pid: u32, process: &str| {
+            let json = format!(
+                r#"{{"time":"2026-11-23T10:00:00Z","exclusive":false,"hostname":"h","username":"u","pid":{pid},"process":"{process}"}}"#
+            );
+            LockFile::parse(json.as_bytes()).unwrap()
+        };
+        let stamp = "boot:1:77";
+        // Ours: what we do not hold was left behind, by us or by an earlier process of this number.
+        assert!(may_live(&lock(own, stamp), stamp, true, true, || false));
+        assert!(!may_live(&lock(own, stamp), stamp, false, true, || true));
+        assert!(!may_live(&lock(own, "boot:1:3"), stamp, false, true, || true));
+        // Another process of this namespace.
+        assert!(may_live(&lock(own + 1, "boot:1:3"), stamp, false, false, || true));
+        assert!(!may_live(&lock(own + 1, "boot:1:3"), stamp, false, true, || false));
+        // Another container, and another machine of this name, are not judged by numbers.
+        assert!(may_live(&lock(own, "boot:2:77"), stamp, false, false, || false));
+        assert!(may_live(&lock(own + 1, "other:1:77"), stamp, false, false, || false));
+        assert!(may_live(&lock(own, stamp), "", false, false, || false));
+        // restic's: a lock with our number is another container's until it should have been refreshed.
+        assert!(may_live(&lock(own, ""), stamp, false, true, || false));
+        assert!(!may_live(&lock(own, ""), stamp, false, false, || true));
+        assert!(!may_live(&lock(own + 1, ""), stamp, false, true, || false));
+        assert_eq!(host::process_stamp().split(':').count(), 3);
+    }
 }
