@@ -79,7 +79,10 @@ impl BackupSink for DirSink {
         }
         let path = self.path(id);
         std::fs::create_dir_all(path.parent().unwrap())?;
-        let temporary = path.with_extension(format!("tmp{}", fastrand::u64(..)));
+        // Beside the repository's directories: a killed writer's half file is no lock and no pack.
+        let temporaries = self.root.join("tmp");
+        std::fs::create_dir_all(&temporaries)?;
+        let temporary = temporaries.join(fastrand::u64(..).to_string());
         std::fs::write(&temporary, &sealed)?;
         Ok(std::fs::rename(temporary, path)?)
     }
