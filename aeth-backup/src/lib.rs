@@ -56,6 +56,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backup;
+mod browse;
 mod check;
 mod chunker;
 mod crypto;
@@ -65,14 +66,19 @@ mod id;
 mod progress;
 mod repo;
 mod restore;
+mod select;
 mod source;
 
 pub use backup::{BackupReport, Plan};
+pub use browse::{
+    Change, ChangeKind, DiffCounts, DiffOptions, DiffReport, FindOptions, Found, FoundBlob, Glob, LsOptions, TreeEntry,
+};
 pub use check::{CheckFinding, CheckOptions, CheckReport};
 pub use crypto::KdfParams;
 pub use format::{Compression, FileMode, Node, NodeKind, NodeTime, Snapshot, SnapshotSummary, Xattr};
 pub use id::Id;
 pub use progress::{Event, Observer, Progress, ProgressReport, Skipped};
 pub use repo::{Quorum, Repository, RepositoryOptions, SinkStatus, SnapshotEntry};
-pub use restore::{BlobRestoreReport, Existing, RestoreOptions, RestoreReport, TreeEntry};
+pub use restore::{BlobRestoreReport, Existing, RestoreOptions, RestoreReport};
+pub use select::{AmbiguousId, SnapshotFilter, TagChange, TagEdit};
 pub use source::{BlobSource, Exclude, FileSource, PathSource, Source, StreamSource, VirtualFile};

@@ -52,6 +52,37 @@ impl FileMode {
     }
 }
 
+impl std::fmt::Display for FileMode {
+    /// As Go and `restic ls` show it: `drwxr-xr-x`, `urwxr-xr-x` for set-user-id, `L` for a link.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write;
+        let kinds = [
+            (DIR, 'd'),
+            (SYMLINK, 'L'),
+            (DEVICE, 'D'),
+            (FIFO, 'p'),
+            (SOCKET, 'S'),
+            (SETUID, 'u'),
+            (SETGID, 'g'),
+            (CHAR, 'c'),
+            (STICKY, 't'),
+            (IRREGULAR, '?'),
+        ];
+        let mut any = false;
+        for (_, letter) in kinds.iter().filter(|(bit, _)| self.0 & bit != 0) {
+            f.write_char(*letter)?;
+            any = true;
+        }
+        if !any {
+            f.write_char('-')?;
+        }
+        for (i, letter) in "rwxrwxrwx".chars().enumerate() {
+            f.write_char(if self.0 & (0o400 >> i) == 0 { '-' } else { letter })?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +93,9 @@ mod tests {
         assert_eq!(FileMode::from_unix(0o041_777).bits(), DIR | STICKY | 0o777);
         assert_eq!(FileMode::from_unix(0o120_777).bits(), SYMLINK | 0o777);
         assert_eq!(FileMode::from_unix(0o020_620).bits(), DEVICE | CHAR | 0o620);
+        assert_eq!(FileMode::from_unix(0o041_751).to_string(), "dtrwxr-x--x");
+        assert_eq!(FileMode::from_unix(0o104_640).to_string(), "urw-r-----");
+        assert_eq!(FileMode::from_unix(0o100_640).to_string(), "-rw-r-----");
         for permissions in 0..0o10_000 {
             assert_eq!(FileMode::from_unix(0o100_000 | permissions).permissions(), permissions);
         }

@@ -112,6 +112,20 @@ impl Snapshot {
         }
     }
 
+    /// Whether it has all of `tags`; the empty tag stands for "no tag at all", as with restic.
+    #[must_use]
+    pub fn has_tags(&self, tags: &[String]) -> bool {
+        for tag in tags {
+            if tag.is_empty() && self.tags.is_empty() {
+                return true;
+            }
+            if !self.tags.contains(tag) {
+                return false;
+            }
+        }
+        true
+    }
+
     pub(crate) fn parse(json: &[u8]) -> Result<Self> {
         serde_json::from_slice(json).map_err(crate::error::json("snapshot"))
     }

@@ -216,6 +216,19 @@ impl Sinks {
         results.into_iter().collect()
     }
 
+    /// Removes from every live sink that is not append-only; one that fails is out, and the quorum decides.
+    pub(crate) async fn remove_where_allowed(&self, ids: &[ObjectId]) -> Result<()> {
+        let live = self.live();
+        let allowed = live.iter().filter(|sink| !sink.inner.capabilities().append_only);
+        join_all(allowed.map(|sink| async {
+            if let Err(error) = sink.remove(ids).await {
+                sink.fail(error);
+            }
+        }))
+        .await;
+        self.check_quorum()
+    }
+
     /// Reads from one sink after the other until `check` accepts what one gave: a damaged copy is passed over
     /// as an unreachable one is. The error is the first that is not "not found".
     pub(crate) async fn read<T>(

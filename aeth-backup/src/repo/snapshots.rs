@@ -30,41 +30,11 @@ impl Repository {
     pub async fn snapshots(&self) -> Result<Vec<SnapshotEntry>> {
         self.shared.snapshots().await
     }
-
-    /// The snapshot that `name` means: a whole id, the beginning of one, or `latest`.
-    ///
-    /// # Errors
-    /// `NotFound`; `Invalid` when the beginning fits several.
-    ///
-    /// # Cancel safety
-    /// Cancel-safe.
-    pub async fn snapshot(&self, name: &str) -> Result<SnapshotEntry> {
-        if let Ok(id) = name.parse::<Id>() {
-            return self.shared.snapshot(id).await;
-        }
-        let mut all = self.shared.snapshots().await?;
-        if name == "latest" {
-            return all.pop().ok_or_else(|| {
-                Error::not_found("the repository has no snapshot yet").with_remedy("make one by a backup run")
-            });
-        }
-        all.retain(|entry| !name.is_empty() && entry.id.to_string().starts_with(name));
-        match (all.pop(), all.len()) {
-            (Some(entry), 0) => Ok(entry),
-            (None, _) => Err(Error::not_found("there is no such snapshot")
-                .with_key(name)
-                .with_remedy("list the snapshots; an id, its beginning or `latest` will do")),
-            (Some(_), others) => {
-                Err(Error::invalid(format!("the id is the beginning of {} snapshots", others + 1))
-                    .with_key(name)
-                    .with_remedy("give more of its digits"))
-            }
-        }
-    }
 }
 
 impl Shared {
-    pub(crate) async fn snapshots(&self) -> Result<Vec<SnapshotEntry>> {
+    /// The names of all snapshots, in order.
+    pub(crate) async fn snapshot_ids(&self) -> Result<Vec<Id>> {
         let mut ids = Vec::new();
         let mut failure = None;
         for sink in self.sinks.all.iter().filter(|sink| sink.is_live()) {
@@ -78,6 +48,12 @@ impl Shared {
         }
         ids.sort_unstable();
         ids.dedup();
+        Ok(ids)
+    }
+
+    /// All snapshots, the oldest first.
+    pub(crate) async fn snapshots(&self) -> Result<Vec<SnapshotEntry>> {
+        let ids = self.snapshot_ids().await?;
         let reads = futures_util::stream::iter(ids).map(|id| self.snapshot(id)).buffer_unordered(8);
         let mut all: Vec<_> = reads.try_collect().await?;
         all.sort_by_key(|entry: &SnapshotEntry| (entry.snapshot.time, entry.id));
@@ -93,5 +69,13 @@ impl Shared {
             Snapshot::parse(&open_unpacked(&self.key, &sealed)?)
         });
         Ok(SnapshotEntry { id, snapshot: read.await? })
+    }
+}
+
+impl Shared {
+    /// Removes snapshots from every live sink that permits it.
+    pub(crate) async fn remove_snapshots(&self, ids: &[Id]) -> Result<()> {
+        let names: Vec<_> = ids.iter().map(|id| object(ObjectKind::Snapshot, *id)).collect();
+        self.sinks.remove_where_allowed(&names).await
     }
 }

@@ -1,6 +1,6 @@
 //! Putting blobs back into a store.
 
-use super::content::TreeEntry;
+use crate::browse::TreeEntry;
 use crate::format::NodeKind;
 use crate::progress::{Progress, SkipList, Skipped, Watch};
 use crate::repo::{LockGuard, Repository, SnapshotEntry};

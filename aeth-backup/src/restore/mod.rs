@@ -9,7 +9,6 @@
 //! are made when all files are written, so that nothing can be written through one.
 
 mod blobs;
-mod content;
 mod driver;
 mod metadata;
 mod options;
@@ -17,5 +16,4 @@ mod target;
 mod work;
 
 pub use blobs::BlobRestoreReport;
-pub use content::TreeEntry;
 pub use options::{Existing, RestoreOptions, RestoreReport};
