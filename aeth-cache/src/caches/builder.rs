@@ -1,13 +1,13 @@
 //! How [`Caches`] are put together.
 
 use super::{Caches, Shared};
-use crate::coherence::Coherence;
+use crate::coherence::{Coherence, Leases};
 use crate::flight::Flights;
 use crate::l1::{EngineKind, KeyHasher, L1};
 use crate::recovery::Recovery;
 use crate::tiers::Tiers;
 use crate::time::CoarseClock;
-use aeth_core::cache::CacheTier;
+use aeth_core::cache::{CacheTier, TierCapability};
 use aeth_core::coord::Backplane;
 use aeth_core::{Clock, Error, Result, Tasks};
 use parking_lot::Mutex;
@@ -130,6 +130,14 @@ impl CachesBuilder {
             Some(stack) => Some(Arc::clone(stack) as Arc<dyn CacheTier>),
             None => tiers.pop(),
         };
+        // The tier whose leases count: the last one that has them.
+        let leased = match &stack {
+            Some(stack) => {
+                stack.parts().iter().rev().find(|part| part.capabilities().has(TierCapability::Lease))
+            }
+            None => lower.as_ref(),
+        };
+        let told = leased.is_some_and(|tier| tier.capabilities().has(TierCapability::LeaseEvents));
         let tasks = self.tasks.unwrap_or_default();
         let recovery = Recovery::new(lower.clone(), Arc::clone(coarse.clock()), tasks.clone());
         let shared = Shared {
@@ -141,6 +149,7 @@ impl CachesBuilder {
             stack,
             recovery,
             coherence: self.backplane.map(Coherence::new),
+            leases: Leases::new(told),
             tasks,
             closed: AtomicBool::new(false),
             spaces: Mutex::new(BTreeMap::new()),

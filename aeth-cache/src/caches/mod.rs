@@ -8,7 +8,7 @@ mod metrics;
 pub use builder::{CachesBuilder, L1Engine};
 
 use crate::cache::Cache;
-use crate::coherence::Coherence;
+use crate::coherence::{Coherence, Leases};
 use crate::error::closed;
 use crate::flight::Flights;
 use crate::l1::{KeyHasher, L1};
@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) stack: Option<Arc<Tiers>>,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) coherence: Option<Coherence>,
+    pub(crate) leases: Leases,
     pub(crate) tasks: Tasks,
     closed: AtomicBool,
     spaces: Mutex<BTreeMap<Namespace, Arc<Space>>>,

@@ -41,11 +41,7 @@ pub(super) async fn run(weak: Weak<Shared>, backplane: Arc<dyn Backplane>) {
 impl Shared {
     /// The tiers that only this process sees.
     fn private_tiers(&self) -> Vec<&Arc<dyn CacheTier>> {
-        let parts = match &self.stack {
-            Some(stack) => stack.parts().iter().collect(),
-            None => self.lower.iter().collect::<Vec<_>>(),
-        };
-        parts.into_iter().filter(|part| !part.capabilities().has(TierCapability::Shared)).collect()
+        self.parts().into_iter().filter(|part| !part.capabilities().has(TierCapability::Shared)).collect()
     }
 
     /// Another process changed something.
@@ -88,7 +84,7 @@ impl Shared {
 }
 
 impl Space {
-    fn hear(&self, news: &News) {
+    pub(super) fn hear(&self, news: &News) {
         match news {
             News::Keys(_, keys) => {
                 for key in keys {

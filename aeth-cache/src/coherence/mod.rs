@@ -4,10 +4,12 @@
 //! says that the namespaces changed) and sent when the backplane works again. A process that may have missed
 //! messages treats all of its own copies as stale, and drops nothing.
 
+mod leases;
 mod listen;
 mod message;
 mod tell;
 
+pub(crate) use leases::Leases;
 pub(crate) use message::News;
 
 use crate::caches::Shared;

@@ -2,8 +2,8 @@
 
 use super::error::{self, convert};
 use super::options::{RedisOptions, Topology};
-use aeth_core::{Result, Secret};
-use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
+use aeth_core::{Error, Result, Secret};
+use redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
@@ -23,7 +23,22 @@ pub(super) enum Dialer {
     Single { client: Client, config: AsyncConnectionConfig },
     // Asking the Sentinels changes their order of preference.
     Sentinel { client: Mutex<SentinelClient>, config: AsyncConnectionConfig },
-    Cluster { client: ClusterClient, nodes: Vec<Client> },
+    Cluster { client: ClusterClient, nodes: Vec<Client>, seeds: Vec<Node>, config: AsyncConnectionConfig },
+}
+
+/// A node of a cluster by host and port; the default is the one server of the other topologies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Node(Option<(String, u16)>);
+
+impl Node {
+    /// The node that an answer names as `host:port`.
+    pub(super) fn at(address: &str) -> Option<Self> {
+        let (host, port) = address.rsplit_once(':')?;
+        if host.is_empty() {
+            return None;
+        }
+        Some(Self(Some((host.to_owned(), port.parse().ok()?))))
+    }
 }
 
 /// A connection for commands; a clone is the same connection.
@@ -48,7 +63,7 @@ impl Dialer {
             .set_response_timeout(None)
             .set_pipeline_buffer_size(QUEUE)
             .set_write_backpressure_boundary(WRITE_BUFFER);
-        let client = |info: ConnectionInfo| Client::open(info).map_err(|e| convert(&e));
+        let client = |info: ConnectionInfo| client(info, options);
         match &options.topology {
             Topology::Standalone(_) => {
                 let info = infos.into_iter().next().ok_or_else(|| error::unexpected("connect"))?;
@@ -59,8 +74,9 @@ impl Dialer {
                 Ok(Self::Sentinel { client, config })
             }
             Topology::Cluster(_) => {
-                let nodes = infos.iter().cloned().map(client).collect::<Result<_>>()?;
-                let cluster = ClusterClientBuilder::new(infos)
+                let nodes = infos.iter().cloned().map(client).collect::<Result<Vec<_>>>()?;
+                let seeds = infos.iter().map(node).collect();
+                let cluster = with_certificates(ClusterClientBuilder::new(infos), options)
                     .connection_timeout(options.connect_timeout)
                     .response_timeout(options.command_timeout)
                     // Redirections are followed; everything else is the caller's policy.
@@ -68,8 +84,8 @@ impl Dialer {
                     .use_protocol(ProtocolVersion::RESP3)
                     .tcp_settings(tcp)
                     .build()
-                    .map_err(|e| convert(&e))?;
-                Ok(Self::Cluster { client: cluster, nodes })
+                    .map_err(|e| settings(&e, options))?;
+                Ok(Self::Cluster { client: cluster, nodes, seeds, config })
             }
         }
     }
@@ -94,6 +110,32 @@ impl Dialer {
             Self::Cluster { client, .. } => client.get_async_connection().await.map(Wire::Cluster),
         };
         wire.map_err(|e| convert(&e))
+    }
+
+    /// The nodes of a cluster that are known from the start; none elsewhere.
+    pub(super) fn seeds(&self) -> &[Node] {
+        match self {
+            Self::Cluster { seeds, .. } => seeds,
+            _ => &[],
+        }
+    }
+
+    /// A connection to one node that hands on what the server pushes.
+    pub(super) async fn ear(&self, node: &Node, hear: impl AsyncPushSender) -> Result<MultiplexedConnection> {
+        let (client, config) = match self {
+            Self::Single { client, config } => (client.clone(), config),
+            Self::Sentinel { client, config } => {
+                (client.lock().await.async_get_client().await.map_err(|e| convert(&e))?, config)
+            }
+            Self::Cluster { nodes, config, .. } => {
+                let known = nodes.first().ok_or_else(|| error::unexpected("connect"))?.get_connection_info();
+                let info = known.clone().set_addr(node.address(known.addr()));
+                (Client::open(info).map_err(|e| convert(&e))?, config)
+            }
+        };
+        let config = config.clone().set_push_sender(hear);
+        let opened = client.get_multiplexed_async_connection_with_config(&config).await;
+        opened.map_err(|e| convert(&e))
     }
 
     /// A connection for subscriptions. In a cluster every node hears every channel.
@@ -146,6 +188,29 @@ impl Wire {
     }
 }
 
+impl Node {
+    /// Its address, reached as the others are.
+    fn address(&self, like: &ConnectionAddr) -> ConnectionAddr {
+        match (&self.0, like) {
+            (Some((host, port)), ConnectionAddr::TcpTls { insecure, tls_params, .. }) => {
+                let (host, port, insecure) = (host.clone(), *port, *insecure);
+                ConnectionAddr::TcpTls { host, port, insecure, tls_params: tls_params.clone() }
+            }
+            (Some((host, port)), _) => ConnectionAddr::Tcp(host.clone(), *port),
+            (None, like) => like.clone(),
+        }
+    }
+}
+
+fn node(info: &ConnectionInfo) -> Node {
+    match info.addr() {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            Node(Some((host.clone(), *port)))
+        }
+        _ => Node::default(),
+    }
+}
+
 fn server_error(error: redis::RedisError) -> redis::RedisResult<redis::ServerError> {
     let kept = error.clone();
     match error.into_server_errors() {
@@ -189,6 +254,12 @@ fn sentinel(
     if let Some(user) = &options.user {
         builder = builder.set_client_to_redis_username(user);
     }
+    #[cfg(feature = "redis-tls")]
+    if let Some(tls) = &options.tls {
+        builder = builder
+            .set_client_to_redis_certificates(tls.certificates())
+            .set_client_to_sentinel_certificates(tls.certificates());
+    }
     let text = |secret: &Secret| secret.expose_str().map(str::to_owned);
     if let Some(password) = &options.password {
         builder = builder.set_client_to_redis_password(text(password)?);
@@ -196,7 +267,36 @@ fn sentinel(
     if let Some(password) = &options.sentinel_password {
         builder = builder.set_client_to_sentinel_password(text(password)?);
     }
-    builder.build().map_err(|e| convert(&e))
+    builder.build().map_err(|e| settings(&e, options))
+}
+
+fn client(info: ConnectionInfo, options: &RedisOptions) -> Result<Client> {
+    #[cfg(feature = "redis-tls")]
+    if let Some(tls) = &options.tls {
+        return Client::build_with_tls(info, tls.certificates()).map_err(|e| settings(&e, options));
+    }
+    Client::open(info).map_err(|e| settings(&e, options))
+}
+
+#[cfg_attr(not(feature = "redis-tls"), allow(unused_variables, reason = "there are no certificates then"))]
+fn with_certificates(builder: ClusterClientBuilder, options: &RedisOptions) -> ClusterClientBuilder {
+    #[cfg(feature = "redis-tls")]
+    if let Some(tls) = &options.tls {
+        return builder.certs(tls.certificates());
+    }
+    builder
+}
+
+/// Nothing was sent yet: what fails then are the settings.
+fn settings(error: &redis::RedisError, options: &RedisOptions) -> Error {
+    match &options.tls {
+        Some(_) => Error::invalid("the certificates cannot be used")
+            .with_component(error::COMPONENT)
+            .with_key("tls")
+            .with_remedy("check that certificate and key are PEM text and belong together")
+            .with_source(error.clone()),
+        None => convert(error),
+    }
 }
 
 /// The TLS library wants one provider of cryptography for the process; ours is the one of the whole tree,

@@ -9,6 +9,8 @@
 //!   script (or learns that another holds it); a fill stores only while the lease is the one it was given; put
 //!   and remove delete the lease together with what they do. So a loader that began before a put or remove
 //!   never stores anything after it, and the lease is the single-flight of the fleet.
+//!   Whoever finds the lease held is told by the server when it ends, over a connection of its own
+//!   ([`TierCapability::LeaseEvents`](aeth_core::cache::TierCapability::LeaseEvents)).
 //! - **Tags and clear.** Every entry stores the moment in its namespace's life at which its load or put *began*,
 //!   and every look-up compares it with the moment *now*, which the server tells in the same round trip. A
 //!   lease's token holds its moment. Clear is one deleted key; a tag is one number in a sorted set; neither
@@ -55,6 +57,8 @@ mod state;
 mod stats;
 mod subscriber;
 mod tier;
+mod tls;
+mod watch;
 mod write;
 
 pub use advisor::{Advice, Severity};
@@ -64,3 +68,4 @@ pub use leader::RedisLeaderLock;
 pub use monitor::RedisMonitor;
 pub use options::{RedisOptions, Topology};
 pub use tier::RedisTier;
+pub use tls::RedisTls;

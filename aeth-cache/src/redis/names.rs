@@ -58,3 +58,43 @@ impl Names {
         format!("{{{}:k:{name}}}:n", self.prefix).into_bytes()
     }
 }
+
+/// The slot of a key in a cluster: CRC-16 (XMODEM) of its hash tag (Redis Cluster specification).
+pub(super) fn slot(key: &[u8]) -> u16 {
+    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let rest = key.get(open + 1..)?;
+        let length = rest.iter().position(|byte| *byte == b'}').filter(|length| *length > 0)?;
+        rest.get(..length)
+    });
+    let crc =
+        tag.unwrap_or(key).iter().fold(0_u16, |crc, byte| {
+            (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
+                if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }
+            })
+        });
+    crc % 16_384
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `CLUSTER KEYSLOT` answers.
+    #[test]
+    fn slots_are_those_of_the_server() {
+        let known: [(&[u8], u16); 5] = [
+            (b"123456789", 12_739),
+            (b"foo", 12_182),
+            (b"{foo}bar", 12_182),
+            (b"a{foo}{bar}", 12_182),
+            // An empty tag is none.
+            (b"{}foo", 9_500),
+        ];
+        for (key, expected) in known {
+            assert_eq!(slot(key), expected, "{}", String::from_utf8_lossy(key));
+        }
+        let (space, key) = (Namespace::new("users").unwrap(), Key::new("a}b{c").unwrap());
+        let names = Names::new("aeth");
+        assert_eq!(slot(&names.value(&space, &key)), slot(&names.lease(&space, &key)));
+    }
+}

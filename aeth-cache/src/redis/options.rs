@@ -1,6 +1,7 @@
 //! Where the server is and how it is spoken to.
 
 use super::error;
+use super::tls::RedisTls;
 use aeth_core::{Error, Result, Secret};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::fmt;
@@ -70,6 +71,8 @@ pub struct RedisOptions {
     pub password: Option<Secret>,
     /// The password of the Sentinels, which is none of the servers'.
     pub sentinel_password: Option<Secret>,
+    /// The certificates of `rediss://`; `None` trusts the system's.
+    pub tls: Option<RedisTls>,
     /// What every key begins with: ASCII letters, digits, `-`, `_`, `.` and `/`, 1 to 64 of them. Two
     /// applications that share a server take different ones. Default `aeth`.
     pub prefix: String,
@@ -106,6 +109,7 @@ impl RedisOptions {
             user: None,
             password: None,
             sentinel_password: None,
+            tls: None,
             prefix: "aeth".into(),
             connect_timeout: Duration::from_secs(2),
             command_timeout: Duration::from_millis(500),
@@ -135,6 +139,13 @@ impl RedisOptions {
     #[must_use]
     pub fn with_sentinel_password(mut self, password: Secret) -> Self {
         self.sentinel_password = Some(password);
+        self
+    }
+
+    /// Sets the certificates of `rediss://`.
+    #[must_use]
+    pub fn with_tls(mut self, tls: RedisTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -219,7 +230,15 @@ impl RedisOptions {
         if self.topology.urls().is_empty() {
             return wrong("no server is named", "topology", "give the URL of at least one");
         }
-        self.topology.urls().iter().map(|url| parse(url)).collect()
+        let infos: Vec<ConnectionInfo> =
+            self.topology.urls().iter().map(|url| parse(url)).collect::<Result<_>>()?;
+        if let Some(tls) = &self.tls {
+            tls.check()?;
+            if !infos.iter().all(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. })) {
+                return wrong("there are certificates, but no TLS", "tls", "write every URL as rediss://");
+            }
+        }
+        Ok(infos)
     }
 }
 

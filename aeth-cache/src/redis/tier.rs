@@ -7,6 +7,7 @@ use super::lookup::{Found, Lookups, Single, Singles, Wanted};
 use super::names::Names;
 use super::state::{self, States};
 use super::stats::Stats;
+use super::watch::Watch;
 use aeth_core::cache::{
     CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome,
     TierCapabilities, TierCapability, TierStatistics,
@@ -45,6 +46,7 @@ const FLIGHTS: usize = 2;
 pub struct RedisTier {
     lookups: Arc<Lookups>,
     singles: Option<Arc<Gather<Singles>>>,
+    watch: Arc<Watch>,
 }
 
 impl RedisTier {
@@ -52,9 +54,10 @@ impl RedisTier {
         let (tasks, coalesce) = (link.tasks.clone(), link.options.coalesce);
         let (states, stats) = (Arc::new(States::default()), Arc::new(Stats::default()));
         let leaning = AtomicI32::new(0);
+        let watch = Watch::new(Arc::clone(&link), names.clone());
         let lookups = Arc::new(Lookups { link, names, states, stats, leaning });
         let singles = coalesce.then(|| Arc::new(Gather::new(Singles(Arc::clone(&lookups)), FLIGHTS, tasks)));
-        Self { lookups, singles }
+        Self { lookups, singles, watch }
     }
 
     async fn find(&self, namespace: &Namespace, keys: &[Key], lease: Option<Duration>) -> Vec<Found> {
@@ -91,8 +94,8 @@ impl CacheTier for RedisTier {
     }
 
     fn capabilities(&self) -> TierCapabilities {
-        use TierCapability::{Lease, Persistent, Shared, Tags};
-        [Lease, Tags, Persistent, Shared].into_iter().collect()
+        use TierCapability::{Lease, LeaseEvents, Persistent, Shared, Tags};
+        [Lease, LeaseEvents, Tags, Persistent, Shared].into_iter().collect()
     }
 
     fn get_now(&self, _namespace: &Namespace, _key: &[u8]) -> Option<Lookup> {
@@ -146,16 +149,19 @@ impl CacheTier for RedisTier {
         ttl: Duration,
     ) -> Vec<LeaseLookup> {
         let found = self.find(namespace, keys, Some(ttl)).await;
-        let lookup = |found| match found {
+        let lookup = |(found, key)| match found {
             Found::Hit(entry) => LeaseLookup::Hit(entry),
             Found::Stale(entry, token) => LeaseLookup::Stale(entry, token),
             Found::Granted(token) => LeaseLookup::Granted(token),
-            Found::Miss | Found::Held => LeaseLookup::Held,
+            Found::Miss | Found::Held => {
+                self.watch.met(namespace, key);
+                LeaseLookup::Held
+            }
             Found::Unavailable(error) => {
                 LeaseLookup::Unavailable(within("get_or_lease_many", namespace)(error))
             }
         };
-        found.into_iter().map(lookup).collect()
+        found.into_iter().zip(keys).map(lookup).collect()
     }
 
     async fn fill(
@@ -173,9 +179,10 @@ impl CacheTier for RedisTier {
         self.lookups.release(namespace, key, token).await.map_err(within("release", namespace))
     }
 
-    /// Nothing: changes travel on the [backplane](super::RedisBackplane).
+    /// The ends of leases that look-ups here met as held; changes travel on the
+    /// [backplane](super::RedisBackplane).
     fn invalidations(&self) -> Option<BoxStream<'static, Invalidation>> {
-        None
+        Some(self.watch.listen())
     }
 
     fn statistics(&self) -> TierStatistics {

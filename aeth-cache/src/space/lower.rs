@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// While another process loads: the first pause before looking again, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+/// The same where the tier tells when the other is done: for words that are lost.
+const TOLD_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// The right to store what is loaded in the lower tiers.
 #[derive(Debug)]
@@ -188,8 +189,11 @@ impl Space {
         let ttl = self.settings.lease_for;
         let clock = self.shared.coarse.clock();
         let deadline = clock.monotonic() + ttl;
-        let mut pause = FIRST_PAUSE;
+        let leases = &self.shared.leases;
+        let (mut pause, longest) = if leases.are_told() { TOLD_PAUSES } else { PAUSES };
+        let hash = leader.key().hash();
         loop {
+            let seen = leases.seen(hash);
             let asked = tier.get_or_lease_many(&self.name, slice::from_ref(&key), ttl);
             let Ok(mut answers) = self.tier_call(limit, asked).await else {
                 return Ok(Asked::Load(Ticket::Withheld));
@@ -222,8 +226,9 @@ impl Space {
             if clock.monotonic() >= deadline {
                 return Ok(Asked::Load(Ticket::Withheld));
             }
-            clock.sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            // In time it does not matter which of the two it was.
+            drop(clock.timeout(pause, leases.ended(hash, seen)).await);
+            pause = (pause * 2).min(longest);
         }
     }
 

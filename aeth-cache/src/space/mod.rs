@@ -112,6 +112,7 @@ impl Space {
             return Err(closed().with_key(&self.name));
         }
         self.shared.listen();
+        self.shared.listen_to_tiers();
         Ok(())
     }
 }

@@ -23,8 +23,10 @@ pub enum TierCapability {
     Persistent,
     /// Other processes see the same entries.
     Shared,
-    /// `invalidations` gives a stream.
+    /// `invalidations` tells every change by others.
     Push,
+    /// `invalidations` tells when a lease has ended that a look-up by this handle met as held.
+    LeaseEvents,
 }
 
 /// A set of tier capabilities.
@@ -32,13 +34,14 @@ pub enum TierCapability {
 pub struct TierCapabilities(u32);
 
 impl TierCapabilities {
-    const ALL: [TierCapability; 6] = [
+    const ALL: [TierCapability; 7] = [
         TierCapability::Lease,
         TierCapability::Tags,
         TierCapability::Immediate,
         TierCapability::Persistent,
         TierCapability::Shared,
         TierCapability::Push,
+        TierCapability::LeaseEvents,
     ];
 
     /// The empty set.
@@ -132,6 +135,9 @@ pub enum Invalidation {
     Tag(Namespace, Tag),
     /// The whole namespace went away.
     Namespace(Namespace),
+    /// The lease of this key, which another held, was filled, released or voided, or ran out: who waited for it
+    /// looks again.
+    LeaseEnded(Namespace, Key),
     /// Messages may have been lost: whatever may have changed is to be treated as stale.
     Gap,
 }
@@ -263,7 +269,9 @@ pub trait CacheTier: fmt::Debug + Send + Sync + 'static {
     /// Repeating the call completes it.
     async fn release(&self, namespace: &Namespace, key: &Key, token: LeaseToken) -> Result<()>;
 
-    /// What changes in this tier by the hand of others, from now on; `None` without [`TierCapability::Push`].
+    /// What changes in this tier by the hand of others, from now on; `None` without [`TierCapability::Push`] and
+    /// [`TierCapability::LeaseEvents`]. Each call gives a stream of its own. Whoever reads slowly may miss ends of
+    /// leases, and is told of lost changes by [`Invalidation::Gap`].
     fn invalidations(&self) -> Option<BoxStream<'static, Invalidation>>;
 
     /// What the tier has done and what it holds. Wait-free.

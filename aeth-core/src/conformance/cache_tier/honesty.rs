@@ -41,8 +41,9 @@ pub(super) async fn what_is_not_claimed_is_refused(subject: &TierSubject) -> Che
         ensure!(answer.is_none(), "immediate answers are not claimed, one is {answer:?}");
     }
     ensure!(
-        tier.invalidations().is_some() == claims.has(TierCapability::Push),
-        "the stream of changes is there exactly when Push is claimed"
+        tier.invalidations().is_some()
+            == (claims.has(TierCapability::Push) || claims.has(TierCapability::LeaseEvents)),
+        "the stream of changes is there exactly when Push or LeaseEvents is claimed"
     );
     ensure!(tier.name() == name && tier.capabilities() == claims, "the report changed");
     Ok(())
@@ -172,5 +173,47 @@ pub(super) async fn changes_by_others_are_told(subject: &TierSubject) -> Check {
     };
     let told = SystemClock::new().timeout(Duration::from_secs(5), told).await.unwrap_or(false);
     ensure!(told, "a change by the other handle was not told");
+    Ok(())
+}
+
+/// law: the-end-of-a-held-lease-is-told. With `LeaseEvents`, a handle whose look-up met a lease of another is told
+/// (or a gap is) within 5 seconds after that lease was filled, released or voided.
+pub(super) async fn the_end_of_a_held_lease_is_told(subject: &TierSubject) -> Check {
+    subject.needs(TierCapability::LeaseEvents)?;
+    let (space, tier, holder) = (subject.space("a")?, &subject.tier, subject.handle(1));
+    let Some(mut events) = tier.invalidations() else {
+        return Err(Breach::Failed("LeaseEvents is claimed, but there is no stream".into()));
+    };
+    for how in ["filled", "released", "removed", "put"] {
+        let name = [key(how)?];
+        let granted = holder.get_or_lease_many(&space, &name, LEASE).await;
+        let [LeaseLookup::Granted(token)] = granted.as_slice() else {
+            return Err(Breach::Failed(format!("a missing key gives no lease but {granted:?}")));
+        };
+        let met = tier.get_or_lease_many(&space, &name, LEASE).await;
+        ensure!(matches!(met.as_slice(), [LeaseLookup::Held]), "a lease of another is met as {met:?}");
+        match how {
+            "filled" => drop(holder.fill(&space, &name[0], *token, subject.entry("x")).await?),
+            "released" => holder.release(&space, &name[0], *token).await?,
+            "removed" => holder.remove(&space, &name[0]).await?,
+            _ => drop(holder.put(&space, name[0].clone(), subject.entry("x")).await?),
+        }
+        let told = async {
+            while let Some(event) = events.next().await {
+                match &event {
+                    Invalidation::LeaseEnded(its, key) | Invalidation::Key(its, key)
+                        if *its == space && *key == name[0] =>
+                    {
+                        return true;
+                    }
+                    Invalidation::Gap => return true,
+                    _ => {}
+                }
+            }
+            false
+        };
+        let told = SystemClock::new().timeout(Duration::from_secs(5), told).await.unwrap_or(false);
+        ensure!(told, "nobody was told that a lease was {how}");
+    }
     Ok(())
 }

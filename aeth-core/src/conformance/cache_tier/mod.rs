@@ -65,6 +65,7 @@ super::law::laws! { TierSubject;
     "statistics-only-grow" => honesty::statistics_only_grow,
     "a-shared-tier-is-one" => honesty::a_shared_tier_is_one,
     "changes-by-others-are-told" => honesty::changes_by_others_are_told,
+    "the-end-of-a-held-lease-is-told" => honesty::the_end_of_a_held_lease_is_told,
 }
 
 /// How long one law may take before it counts as hung.
