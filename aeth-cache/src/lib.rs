@@ -10,6 +10,9 @@
 //! | absence, tags, versions and times by item | [`Cache::find_or_load`], [`Item`] |
 //! | batches | [`Cache::get_many`], [`Cache::get_or_load_many`] |
 //! | fresh and usable times, stale-while-revalidate, early refresh, fail-safe | [`CacheOptions`] |
+//! | a tier that is down or hangs costs its timeout only until its breaker opens | [`CachesBuilder::breaker`] |
+//! | write-through, write-behind, write-around | [`WriteMode`], [`Caches::flush`] |
+//! | compressed and sealed values in lower tiers (features `zstd`, `lz4`, `seal`) | [`CacheOptions`] |
 //! | per call | [`Cache::with`], [`CallOptions`] |
 //! | why a key is served or not | [`Cache::explain`] |
 //! | bytes in memory as a tier; a stack of tiers as one | [`MemoryTier`], [`Tiers`] |
@@ -29,12 +32,14 @@
 //! and removals that could not reach it are kept (bounded) and sent when it answers again.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod behind;
 mod cache;
 mod caches;
 mod codec;
 mod coherence;
 mod error;
 mod flight;
+mod guard;
 mod item;
 mod key;
 mod l1;
@@ -48,7 +53,9 @@ mod space;
 mod striped;
 mod tiers;
 mod time;
+mod wire;
 
+pub use behind::{WhenFull, WriteBehind, WriteMode};
 pub use cache::Cache;
 pub use caches::{Caches, CachesBuilder, L1Engine};
 pub use codec::{Codec, Json, Postcard, Raw};
@@ -59,3 +66,7 @@ pub use memory::MemoryTier;
 pub use options::{CacheOptions, CallOptions};
 pub use space::{EntryReport, EntryState, Explanation, TierReport};
 pub use tiers::Tiers;
+#[cfg(feature = "seal")]
+pub use wire::CacheKeys;
+#[cfg(any(feature = "zstd", feature = "lz4"))]
+pub use wire::Compression;

@@ -1,6 +1,8 @@
 //! What a cache is opened with.
 
+use crate::behind::WriteMode;
 use crate::codec::{Codec, ErasedCodec, Json, LocalCodec, Postcard, Raw, TypedCodec, WeighFn};
+use crate::wire::Wire;
 use aeth_core::{Error, Result};
 use bytes::Bytes;
 use serde::Serialize;
@@ -26,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) tier_soft_timeout: Option<Duration>,
     pub(crate) lease_for: Duration,
     pub(crate) schema: u32,
+    pub(crate) write: WriteMode,
 }
 
 impl Default for Settings {
@@ -45,6 +48,7 @@ impl Default for Settings {
             tier_soft_timeout: None,
             lease_for: Duration::from_secs(10),
             schema: 0,
+            write: WriteMode::Through,
         }
     }
 }
@@ -68,6 +72,7 @@ type MakeCodec<V> = Arc<dyn Fn(Option<WeighFn<V>>) -> Arc<dyn ErasedCodec> + Sen
 /// ```
 pub struct CacheOptions<V> {
     pub(crate) settings: Settings,
+    pub(crate) wire: Wire,
     make_codec: MakeCodec<V>,
     weigh: Option<WeighFn<V>>,
 }
@@ -117,7 +122,7 @@ impl<V: Send + Sync + 'static> CacheOptions<V> {
     }
 
     fn with(make_codec: MakeCodec<V>) -> Self {
-        Self { settings: Settings::default(), make_codec, weigh: None }
+        Self { settings: Settings::default(), wire: Wire::default(), make_codec, weigh: None }
     }
 
     /// How long an entry is fresh. Default 1 minute.
@@ -226,11 +231,38 @@ impl<V: Send + Sync + 'static> CacheOptions<V> {
     }
 
     /// The schema of the type in lower tiers: raise it when the type changes in a way that its codec does not
-    /// notice. Entries of another schema are misses, and are left to the processes that still write them.
-    /// Default 0.
+    /// notice. Entries of another schema are misses, and are left to the processes that still write them: while two
+    /// releases run side by side, each loads for itself what the other has stored, a put replaces the other's entry,
+    /// and a removal by either is seen by both. Default 0.
     #[must_use]
     pub fn schema(mut self, number: u32) -> Self {
         self.settings.schema = number;
+        self
+    }
+
+    /// Which way a put takes; see [`WriteMode`]. Default: through.
+    #[must_use]
+    pub fn write(mut self, mode: WriteMode) -> Self {
+        self.settings.write = mode;
+        self
+    }
+
+    /// Compresses values on their way into the lower tiers. Processes that do and that do not read each other's
+    /// entries, if they are built with the feature. Default: not.
+    #[cfg(any(feature = "zstd", feature = "lz4"))]
+    #[must_use]
+    pub fn compress(mut self, compression: crate::Compression) -> Self {
+        self.wire.compression = Some(compression);
+        self
+    }
+
+    /// Seals values on their way into the lower tiers, bound to their namespace, key, schema, times and tags. From
+    /// then on entries that are not sealed, or that no key opens, are misses; they are counted, and are left to the
+    /// processes that write them. Default: not.
+    #[cfg(feature = "seal")]
+    #[must_use]
+    pub fn seal(mut self, keys: &crate::CacheKeys) -> Self {
+        self.wire.keys = Some(keys.clone());
         self
     }
 
@@ -278,6 +310,7 @@ impl<V> Clone for CacheOptions<V> {
     fn clone(&self) -> Self {
         Self {
             settings: self.settings,
+            wire: self.wire.clone(),
             make_codec: Arc::clone(&self.make_codec),
             weigh: self.weigh.as_ref().map(Arc::clone),
         }
@@ -306,6 +339,8 @@ pub struct CallOptions {
     pub allow_stale: bool,
     /// Loads although there is a fresh entry.
     pub reload: bool,
+    /// Instead of [`CacheOptions::write`].
+    pub write: Option<WriteMode>,
 }
 
 impl CallOptions {
@@ -354,6 +389,13 @@ impl CallOptions {
     #[must_use]
     pub fn reload(mut self, yes: bool) -> Self {
         self.reload = yes;
+        self
+    }
+
+    /// Sets which way puts take.
+    #[must_use]
+    pub fn write(mut self, mode: WriteMode) -> Self {
+        self.write = Some(mode);
         self
     }
 }

@@ -4,8 +4,9 @@
 //! could overwrite a newer one. What waits here also hides the old entries from this process, should the tiers
 //! answer reads before the removals have reached them.
 
+use crate::guard::{timed, urgent};
 use aeth_core::cache::CacheTier;
-use aeth_core::{Clock, ClockExt, Key, Namespace, Result, Tag, Tasks};
+use aeth_core::{Clock, Key, Namespace, Result, Tag, Tasks};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -144,7 +145,9 @@ impl Recovery {
     pub(crate) async fn replay(&self) -> bool {
         let Some(tier) = &self.tier else { return true };
         while let Some(part) = self.part() {
-            match self.clock.timeout(CALL, Self::send(&**tier, &part)).await {
+            // It is the probe that finds out that a tier is back: no breaker refuses it.
+            let sent = Box::pin(urgent(Self::send(&**tier, &part)));
+            match timed(&*self.clock, CALL, sent).await {
                 Ok(Ok(())) => self.done(&part),
                 Ok(Err(error)) | Err(error) => {
                     tracing::debug!(namespace = %part.namespace, %error, "removals wait for the lower tiers");

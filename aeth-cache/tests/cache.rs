@@ -4,15 +4,12 @@
 mod support;
 
 use aeth_cache::{CacheOptions, Caches, EntryState, Item, L1Engine};
-use aeth_core::observe::{
-    Collector, Descriptor, HealthCheck, HistogramSnapshot, Label, MetricsSource, Status,
-};
+use aeth_core::observe::{HealthCheck, Status};
 use aeth_core::{ErrorKind, Tag};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::time::Duration;
-use support::{Failure, Test, caches, mocked, numbers, secs};
+use support::{Failure, Test, caches, figures, mocked, numbers, secs};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct User {
@@ -170,7 +167,7 @@ async fn the_budget_is_shared_and_held() -> Test {
         for cache in [&small, &large] {
             cache.clear().await?;
         }
-        let figures = self::figures(&caches);
+        let figures = support::figures(&caches);
         assert_eq!(figures["aeth_cache_memory_bytes small"], 0.0, "{engine:?}");
         assert_eq!(figures["aeth_cache_entries large"], 0.0, "{engine:?}");
     }
@@ -198,34 +195,6 @@ async fn local_values_need_no_codec() -> Test {
     cache.put("db", Connection("open")).await?;
     assert_eq!(cache.peek("db").unwrap().0, "open");
     Ok(())
-}
-
-#[derive(Default)]
-struct Figures(BTreeMap<String, f64>);
-
-impl Figures {
-    fn note(&mut self, descriptor: &Descriptor, labels: &[Label<'_>], value: f64) {
-        let label = labels.first().map_or("", |label| label.1);
-        self.0.insert(format!("{} {label}", descriptor.name), value);
-    }
-}
-
-impl Collector for Figures {
-    fn counter(&mut self, descriptor: &Descriptor, labels: &[Label<'_>], value: u64) {
-        self.note(descriptor, labels, value as f64);
-    }
-    fn gauge(&mut self, descriptor: &Descriptor, labels: &[Label<'_>], value: f64) {
-        self.note(descriptor, labels, value);
-    }
-    fn histogram(&mut self, descriptor: &Descriptor, labels: &[Label<'_>], value: &HistogramSnapshot) {
-        self.note(descriptor, labels, value.count() as f64);
-    }
-}
-
-fn figures(caches: &Caches) -> BTreeMap<String, f64> {
-    let mut figures = Figures::default();
-    caches.collect(&mut figures);
-    figures.0
 }
 
 #[tokio::test]

@@ -1,19 +1,23 @@
 //! How [`Caches`] are put together.
 
 use super::{Caches, Shared};
+use crate::behind::{Behind, WriteBehind};
 use crate::coherence::{Coherence, Leases};
 use crate::flight::Flights;
+use crate::guard::{GuardedTier, Limits};
 use crate::l1::{EngineKind, KeyHasher, L1};
 use crate::recovery::Recovery;
 use crate::tiers::Tiers;
 use crate::time::CoarseClock;
 use aeth_core::cache::{CacheTier, TierCapability};
 use aeth_core::coord::Backplane;
+use aeth_core::policy::BreakerSettings;
 use aeth_core::{Clock, Error, Result, Tasks};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// The least budget of the first level.
 const LEAST: u64 = 64 << 10;
@@ -39,6 +43,8 @@ pub struct CachesBuilder {
     tiers: Vec<Arc<dyn CacheTier>>,
     tasks: Option<Tasks>,
     backplane: Option<Arc<dyn Backplane>>,
+    behind: WriteBehind,
+    limits: Limits,
 }
 
 impl Default for CachesBuilder {
@@ -50,6 +56,8 @@ impl Default for CachesBuilder {
             tiers: Vec::new(),
             tasks: None,
             backplane: None,
+            behind: WriteBehind::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -79,6 +87,32 @@ impl CachesBuilder {
         self
     }
 
+    /// How long one call of one tier may take; then it counts as unanswered. Default 1 second. The caches bound the
+    /// whole of their calls by [`tier_timeout`](crate::CacheOptions::tier_timeout) and, while they have a stale
+    /// value, by [`tier_soft_timeout`](crate::CacheOptions::tier_soft_timeout).
+    #[must_use]
+    pub fn call_timeout(mut self, limit: Duration) -> Self {
+        self.limits.call = limit;
+        self
+    }
+
+    /// When a tier counts as down, and for how long it is not asked then: a tier that hangs costs its timeout only
+    /// until the breaker opens. Calls that a cache gave up by one of its own timeouts count as failed. After the time
+    /// that it is open one call is let through as a probe; the replay of removals always is. Default: from half of
+    /// the last 32 calls on, at least 8; for half a second at first and 5 seconds at most.
+    #[must_use]
+    pub fn breaker(mut self, settings: BreakerSettings) -> Self {
+        self.limits.breaker = Some(settings);
+        self
+    }
+
+    /// Asks every tier every time, however often it fails.
+    #[must_use]
+    pub fn without_breaker(mut self) -> Self {
+        self.limits.breaker = None;
+        self
+    }
+
     /// Takes the time from `clock`, which is then read on each look-up. The default is the machine's clock,
     /// which a look-up sees up to about 10 ms late, because reading it costs as much as the look-up.
     #[must_use]
@@ -96,6 +130,14 @@ impl CachesBuilder {
         self
     }
 
+    /// Sets the room and the pace of the queue of writes that reach the lower tiers later; see
+    /// [`WriteMode::Behind`](crate::WriteMode::Behind).
+    #[must_use]
+    pub fn write_behind(mut self, options: WriteBehind) -> Self {
+        self.behind = options;
+        self
+    }
+
     /// Makes the background work part of this group. Default: a group of its own.
     #[must_use]
     pub fn tasks(mut self, tasks: &Tasks) -> Self {
@@ -106,12 +148,17 @@ impl CachesBuilder {
     /// Builds them. Needs no runtime and opens nothing.
     ///
     /// # Errors
-    /// `Invalid` for a budget below 64 KiB.
+    /// `Invalid` for a budget below 64 KiB, a call timeout of zero, and a write-behind queue without room.
     pub fn build(self) -> Result<Caches> {
         if self.memory < LEAST {
             return Err(Error::invalid(format!("a cache budget of {} bytes is too small", self.memory))
                 .with_remedy("give it at least 64 KiB"));
         }
+        if self.limits.call.is_zero() {
+            return Err(Error::invalid("call_timeout is zero")
+                .with_remedy("allow the tiers some time, or none of them"));
+        }
+        self.behind.validate()?;
         let coarse = match self.clock {
             Some(clock) => CoarseClock::exact(clock),
             None => CoarseClock::ticking(),
@@ -121,14 +168,21 @@ impl CachesBuilder {
             L1Engine::Moka => EngineKind::Moka,
         };
         let mut tiers = self.tiers;
+        let limits = self.limits;
+        let clock = || Arc::clone(coarse.clock());
         let stack = if tiers.len() > 1 {
-            Some(Arc::new(Tiers::new(std::mem::take(&mut tiers), Arc::clone(coarse.clock()))?))
+            Some(Arc::new(Tiers::limited(std::mem::take(&mut tiers), limits, clock())?))
         } else {
             None
         };
+        let single = tiers.pop().map(|tier| Arc::new(GuardedTier::new(tier, limits, clock())));
+        let guards = match &stack {
+            Some(stack) => stack.guards().to_vec(),
+            None => single.iter().cloned().collect(),
+        };
         let lower: Option<Arc<dyn CacheTier>> = match &stack {
             Some(stack) => Some(Arc::clone(stack) as Arc<dyn CacheTier>),
-            None => tiers.pop(),
+            None => single.map(|guard| guard as Arc<dyn CacheTier>),
         };
         // The tier whose leases count: the last one that has them.
         let leased = match &stack {
@@ -138,6 +192,12 @@ impl CachesBuilder {
             None => lower.as_ref(),
         };
         let told = leased.is_some_and(|tier| tier.capabilities().has(TierCapability::LeaseEvents));
+        for guard in &guards {
+            let tier = guard.name().into_owned();
+            guard.gate().on_change(Box::new(move |state| {
+                tracing::info!(tier, ?state, "the circuit breaker of a cache tier changed");
+            }));
+        }
         let tasks = self.tasks.unwrap_or_default();
         let recovery = Recovery::new(lower.clone(), Arc::clone(coarse.clock()), tasks.clone());
         let shared = Shared {
@@ -147,7 +207,9 @@ impl CachesBuilder {
             flights: Arc::new(Flights::new()),
             lower,
             stack,
+            guards,
             recovery,
+            behind: Behind::new(self.behind),
             coherence: self.backplane.map(Coherence::new),
             leases: Leases::new(told),
             tasks,

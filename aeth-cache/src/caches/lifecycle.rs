@@ -7,7 +7,8 @@ use std::time::Duration;
 
 #[async_trait]
 impl Lifecycle for Caches {
-    /// Refuses new calls, lets running loads finish, sends the removals that wait, then empties L1.
+    /// Refuses new calls, sends the writes that wait, lets running loads finish, sends the removals that wait, then
+    /// empties L1.
     async fn close(&self, deadline: Duration) -> Result<()> {
         let shared = &self.shared;
         shared.closed.store(true, Ordering::Release);
@@ -18,13 +19,15 @@ impl Lifecycle for Caches {
             space.begin_clear();
             shared.l1.sweep(space.id, |_| false);
         }
-        let result = shared.tasks.close(deadline).await;
+        // Before the tasks end, so that their writer works on it too.
+        let drained = shared.drain_behind(deadline).await;
+        let result = shared.tasks.close(end.saturating_sub(clock.monotonic())).await;
         if shared.recovery.len() > 0 {
             let left = end.saturating_sub(clock.monotonic());
             // Whether it came through shows in what is left.
             drop(clock.timeout(left, shared.recovery.replay()).await);
         }
-        result?;
+        drained.and(result)?;
         match shared.recovery.len() {
             0 => Ok(()),
             left => Err(Error::timeout(format!("{left} removals have not reached the lower tiers"))

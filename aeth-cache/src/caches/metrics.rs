@@ -1,10 +1,12 @@
 //! The figures of [`Caches`].
 
 use super::Caches;
+use crate::guard::GuardedTier;
 use crate::space::Space;
 use aeth_core::cache::CacheTier;
 use aeth_core::observe::standard::{cache as names, labels};
 use aeth_core::observe::{Collector, Descriptor, Label, MetricsSource};
+use aeth_core::policy::BreakerState;
 use std::borrow::Cow;
 
 const FENCED: Descriptor = Descriptor::counter(
@@ -25,6 +27,35 @@ const TIER_ERRORS: Descriptor =
     Descriptor::counter("aeth_cache_tier_errors", "Calls of lower tiers that failed or took too long.");
 const PENDING: Descriptor =
     Descriptor::gauge("aeth_cache_pending_removals", "Removals that wait for the lower tiers to answer.");
+const BEHIND: Descriptor =
+    Descriptor::gauge("aeth_cache_pending_writes", "Queued writes that wait for the lower tiers.");
+const BEHIND_WRITTEN: Descriptor =
+    Descriptor::counter("aeth_cache_queued_writes_written", "Queued writes that reached the lower tiers.");
+const BEHIND_COALESCED: Descriptor = Descriptor::counter(
+    "aeth_cache_queued_writes_coalesced",
+    "Queued writes replaced by a later one of their key while they waited.",
+);
+const BEHIND_RETRIED: Descriptor =
+    Descriptor::counter("aeth_cache_queued_writes_retried", "Attempts at queued writes that failed.");
+const BEHIND_DROPPED: Descriptor = Descriptor::counter(
+    "aeth_cache_queued_writes_dropped",
+    "Queued writes given up: expired, or refused by the lower tiers.",
+);
+const OPERATION: &str = "operation";
+const TIER_TIME: Descriptor = Descriptor::duration(
+    "aeth_cache_tier_duration_seconds",
+    "Time that calls of this level took, timeouts included.",
+);
+const TIER_TIMEOUTS: Descriptor =
+    Descriptor::counter("aeth_cache_tier_timeouts", "Calls of this level that took too long.");
+const TIER_REFUSED: Descriptor = Descriptor::counter(
+    "aeth_cache_tier_refused",
+    "Calls of this level that were not made because its circuit breaker was open.",
+);
+const TIER_BREAKER: Descriptor = Descriptor::gauge(
+    "aeth_cache_tier_breaker",
+    "The circuit breaker of this level: 0 closed, 1 half open, 2 open.",
+);
 
 #[allow(clippy::cast_precision_loss, reason = "gauges are floats")]
 fn float(number: u64) -> f64 {
@@ -42,12 +73,17 @@ impl MetricsSource for Caches {
         }
         out.gauge(&names::MEMORY_MAX, &[], float(self.shared.l1.budget()));
         out.gauge(&PENDING, &[], float(self.shared.recovery.len() as u64));
-        if let Some(tier) = &self.shared.lower {
-            match self.shared.stack.as_deref() {
-                Some(stack) => stack.parts().iter().for_each(|tier| collect_tier(&**tier, out)),
-                None => collect_tier(&**tier, out),
-            }
+        let behind = &self.shared.behind;
+        out.gauge(&BEHIND, &[], float(behind.len() as u64));
+        for (descriptor, counter) in [
+            (&BEHIND_WRITTEN, &behind.stats.written),
+            (&BEHIND_COALESCED, &behind.stats.coalesced),
+            (&BEHIND_RETRIED, &behind.stats.retried),
+            (&BEHIND_DROPPED, &behind.stats.dropped),
+        ] {
+            out.counter(descriptor, &[], counter.get());
         }
+        self.shared.guards.iter().for_each(|guard| collect_tier(guard, out));
     }
 }
 
@@ -79,9 +115,22 @@ fn collect_space(space: &Space, out: &mut dyn Collector) {
     out.gauge(&names::MEMORY, by, gauge(space.account.bytes.get()));
 }
 
-fn collect_tier(tier: &dyn CacheTier, out: &mut dyn Collector) {
+fn collect_tier(tier: &GuardedTier, out: &mut dyn Collector) {
     let name = tier.name();
     let by: &[Label<'_>] = &[(labels::TIER, &name)];
+    let guarded = tier.stats();
+    for (operation, durations) in [("look_up", &guarded.look_ups), ("change", &guarded.changes)] {
+        let by: &[Label<'_>] = &[(labels::TIER, &name), (OPERATION, operation)];
+        out.histogram(&TIER_TIME, by, &durations.snapshot());
+    }
+    out.counter(&TIER_TIMEOUTS, by, guarded.timeouts.get());
+    out.counter(&TIER_REFUSED, by, guarded.refused.get());
+    let state = match tier.gate().state() {
+        BreakerState::Closed => 0.0,
+        BreakerState::Open => 2.0,
+        _ => 1.0,
+    };
+    out.gauge(&TIER_BREAKER, by, state);
     let statistics = tier.statistics();
     for (descriptor, value) in [
         (&names::TIER_HITS, statistics.hits),

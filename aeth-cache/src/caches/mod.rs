@@ -7,10 +7,12 @@ mod metrics;
 
 pub use builder::{CachesBuilder, L1Engine};
 
+use crate::behind::Behind;
 use crate::cache::Cache;
 use crate::coherence::{Coherence, Leases};
 use crate::error::closed;
 use crate::flight::Flights;
+use crate::guard::GuardedTier;
 use crate::l1::{KeyHasher, L1};
 use crate::options::CacheOptions;
 use crate::recovery::Recovery;
@@ -18,12 +20,14 @@ use crate::space::Space;
 use crate::tiers::Tiers;
 use crate::time::CoarseClock;
 use aeth_core::cache::CacheTier;
+use aeth_core::policy::BreakerState;
 use aeth_core::{Error, Namespace, Result, Tasks};
 use parking_lot::Mutex;
 use std::any::{TypeId, type_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// What the namespaces share.
 #[derive(Debug)]
@@ -35,7 +39,10 @@ pub(crate) struct Shared {
     pub(crate) lower: Option<Arc<dyn CacheTier>>,
     /// The same, where it is a stack of several.
     pub(crate) stack: Option<Arc<Tiers>>,
+    /// What stands around each lower tier.
+    pub(crate) guards: Vec<Arc<GuardedTier>>,
     pub(crate) recovery: Arc<Recovery>,
+    pub(crate) behind: Behind,
     pub(crate) coherence: Option<Coherence>,
     pub(crate) leases: Leases,
     pub(crate) tasks: Tasks,
@@ -123,7 +130,8 @@ impl Caches {
         }
         let value_type = (TypeId::of::<V>(), type_name::<V>());
         let shared = Arc::clone(&self.shared);
-        let space = Space::new(shared, name.clone(), value_type, options.settings, options.codec());
+        let (codec, wire) = (options.codec(), options.wire.clone());
+        let space = Space::new(shared, name.clone(), value_type, options.settings, codec, wire);
         let space = Arc::new(space);
         spaces.insert(name, Arc::clone(&space));
         Ok(Cache::new(space))
@@ -139,6 +147,32 @@ impl Caches {
     #[must_use]
     pub fn pending_removals(&self) -> usize {
         self.shared.recovery.len()
+    }
+
+    /// The state of each lower tier's circuit breaker, by the tier's name, from the top.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<(String, BreakerState)> {
+        let state = |guard: &Arc<GuardedTier>| (guard.name().into_owned(), guard.gate().state());
+        self.shared.guards.iter().map(state).collect()
+    }
+
+    /// How many keys have writes that wait to reach the lower tiers; see
+    /// [`WriteMode::Behind`](crate::WriteMode::Behind).
+    #[must_use]
+    pub fn pending_writes(&self) -> usize {
+        self.shared.behind.len()
+    }
+
+    /// Sends the writes that wait ([`WriteMode::Behind`](crate::WriteMode::Behind)) to the lower tiers, for at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// `Timeout` when some are left, with their number; they go on waiting.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: what has not been sent goes on waiting.
+    pub async fn flush(&self, limit: Duration) -> Result<()> {
+        self.shared.drain_behind(limit).await
     }
 
     /// True while changes by other processes are heard; `None` without a backplane.

@@ -135,7 +135,8 @@ impl Space {
 
     async fn explain_tier(&self, tier: &dyn CacheTier, key: &L1Key) -> Result<TierReport> {
         let tier_key = Self::tier_key(key.bytes())?;
-        let looked = self.tier_call(self.settings.tier_timeout, tier.get(&self.name, &tier_key)).await;
+        let looked = Box::pin(tier.get(&self.name, &tier_key));
+        let looked = self.tier_call(self.settings.tier_timeout, looked).await;
         Ok(match looked {
             Ok(Lookup::Hit(entry)) => TierReport::Entry(self.report_entry(key, &entry)),
             Ok(Lookup::Unavailable(error)) | Err(error) => TierReport::Unavailable(error),
@@ -147,7 +148,7 @@ impl Space {
         let now = self.shared.coarse.clock().unix_millis();
         let state = if self.shared.recovery.covers(&self.name, key.bytes(), &entry.tags) {
             EntryState::RemovalPending
-        } else if self.of_wire(entry).is_none() {
+        } else if self.of_wire(key.bytes(), entry).is_none() {
             EntryState::Foreign
         } else if !entry.is_usable(now) {
             EntryState::Expired

@@ -201,7 +201,7 @@ impl Space {
         };
         let stamp = leader.stamp();
         let key = leader.key().as_ref();
-        let keep = match self.entry(&item, lifetime, &stamp) {
+        let keep = match self.entry(key.bytes, &item, lifetime, &stamp) {
             _ if matches!(ticket, Ticket::NoTier | Ticket::Withheld) => true,
             Ok(entry) => self.fill_lower(leader, ticket, entry).await,
             Err(error) => {
@@ -229,8 +229,9 @@ impl Space {
                         self.stats.fenced.increment();
                         return false;
                     }
+                    Ok(Ok(_)) => self.shared.behind.outdated(leader.key()),
                     Ok(Err(_)) => self.stats.tier_errors.increment(),
-                    _ => {}
+                    Err(_) => {}
                 }
             }
             Ticket::Unleased(key) => {

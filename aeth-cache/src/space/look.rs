@@ -20,7 +20,7 @@ impl Space {
     /// Looks into L1. Allocates nothing, waits for nothing, reads no clock but the coarse one.
     #[inline]
     pub(crate) fn look(&self, key: &KeyRef<'_>) -> Found {
-        let Some(slot) = self.shared.l1.get(key) else { return Found::Nothing };
+        let Some(slot) = self.shared.l1.get(key) else { return self.look_behind(key) };
         let now = self.shared.coarse.now();
         if now < slot.refresh_at && slot.epochs == self.epochs() && self.tags_hold(&slot) {
             return Found::Fresh(slot);
@@ -51,6 +51,15 @@ impl Space {
                 }
                 valid.is_some()
             }
+        }
+    }
+
+    /// What memory does not hold may still wait to be written into the lower tiers.
+    #[cold]
+    fn look_behind(&self, key: &KeyRef<'_>) -> Found {
+        match self.shared.behind.find(key) {
+            Some(slot) => self.judge(key, slot, self.shared.coarse.now()),
+            None => Found::Nothing,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Found, Space, Stamp};
 use crate::flight::{Arrival, Leader, Origin};
+use crate::guard::timed;
 use crate::l1::{KeyRef, L1Key, Slot};
 use crate::options::CallOptions;
 use aeth_core::cache::{CacheTier, Entry, LeaseLookup, LeaseToken, Lookup, TierCapability};
@@ -46,13 +47,23 @@ impl Space {
     /// A call of a lower tier, in time and counted.
     pub(crate) async fn tier_call<F>(&self, limit: Duration, call: F) -> Result<F::Output>
     where
-        F: Future + Send,
+        F: Future + Send + Unpin,
     {
-        let result = self.shared.coarse.clock().timeout(limit, call).await;
+        let result = timed(&**self.shared.coarse.clock(), limit, call).await;
         result.map_err(|error| {
             self.stats.tier_errors.increment();
             error.with_component("tier").with_key(&self.name)
         })
+    }
+
+    /// True while every lower tier is known to be down: asking would only be refused.
+    #[inline]
+    pub(crate) fn lower_is_out(&self) -> bool {
+        let guards = &self.shared.guards;
+        !guards.is_empty() && {
+            let now = self.shared.coarse.now();
+            guards.iter().all(|guard| guard.gate().is_open(now))
+        }
     }
 
     pub(crate) fn tier_limit(&self, have_stale: bool) -> Duration {
@@ -69,7 +80,7 @@ impl Space {
         {
             return None;
         }
-        let value = self.of_wire(entry)?;
+        let value = self.of_wire(key.bytes, entry)?;
         let slot = self.slot_of_entry(key, value, entry, stamp);
         Some((slot, entry.is_fresh(stamp.started_unix)))
     }

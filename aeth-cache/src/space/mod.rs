@@ -27,6 +27,7 @@ use crate::error::closed;
 use crate::l1::{Account, Epochs, KeyRef};
 use crate::marks::TagMarks;
 use crate::options::Settings;
+use crate::wire::Wire;
 use aeth_core::{ClockExt, Key, Namespace, Result};
 use std::any::TypeId;
 use std::fmt;
@@ -40,6 +41,7 @@ pub(crate) struct Space {
     pub(crate) value_type: (TypeId, &'static str),
     pub(crate) settings: Settings,
     pub(crate) codec: Arc<dyn ErasedCodec>,
+    pub(crate) wire: Wire,
     pub(crate) shared: Arc<Shared>,
     pub(crate) stats: SpaceStats,
     pub(crate) account: Arc<Account>,
@@ -54,6 +56,7 @@ impl Space {
         value_type: (TypeId, &'static str),
         settings: Settings,
         codec: Arc<dyn ErasedCodec>,
+        wire: Wire,
     ) -> Self {
         let (id, account) = shared.l1.register();
         Self {
@@ -62,6 +65,7 @@ impl Space {
             value_type,
             settings,
             codec,
+            wire,
             shared,
             stats: SpaceStats::default(),
             account,

@@ -144,22 +144,22 @@ impl Space {
     /// The entry of a value for the lower tiers.
     pub(crate) fn entry(
         &self,
+        key: &[u8],
         item: &Item<Value>,
         lifetime: Lifetime,
         stamp: &Stamp,
     ) -> aeth_core::Result<Entry> {
-        let codec = self.codec.id().unwrap_or(aeth_core::cache::CodecId::RAW);
         let now = self.shared.coarse.exact_now().saturating_sub(stamp.started) + stamp.started_unix;
         let (bytes, flags) = match &item.value {
-            Some(value) => self.to_wire(&**value)?,
+            Some(value) => (self.codec.encode(&**value)?, EntryFlags::NONE),
             None => (bytes::Bytes::new(), EntryFlags::NEGATIVE),
         };
-        Ok(Entry::new(bytes, stamp.started_unix, now.saturating_add(lifetime.fresh))
+        let entry = Entry::new(bytes, stamp.started_unix, now.saturating_add(lifetime.fresh))
             .with_usable_until(now.saturating_add(lifetime.usable))
             .with_version(item.version)
             .with_tags(item.tags.clone())
-            .with_codec(codec, self.settings.schema)
-            .with_flags(flags))
+            .with_flags(flags);
+        self.to_wire(key, entry)
     }
 
     /// Keeps a loaded slot in L1 unless the key has changed since `stamp`.

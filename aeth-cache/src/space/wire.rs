@@ -3,12 +3,7 @@
 use super::Space;
 use crate::l1::Value;
 use aeth_core::Result;
-use aeth_core::cache::{Entry, EntryFlags};
-use bytes::Bytes;
-use std::any::Any;
-
-/// Flags whose meaning this release knows; an entry with others is a miss.
-const KNOWN: u8 = EntryFlags::NEGATIVE.bits();
+use aeth_core::cache::{CodecId, Entry, EntryFlags};
 
 impl Space {
     /// True when the values have bytes and there is a tier to keep them.
@@ -16,21 +11,22 @@ impl Space {
         self.shared.lower.is_some() && self.codec.id().is_some()
     }
 
-    /// The bytes of a value, and what was done to them.
-    pub(crate) fn to_wire(&self, value: &(dyn Any + Send + Sync)) -> Result<(Bytes, EntryFlags)> {
-        Ok((self.codec.encode(value)?, EntryFlags::NONE))
+    /// An entry whose value is encoded, as it is to be stored: compressed, then sealed, as the options say.
+    pub(crate) fn to_wire(&self, key: &[u8], entry: Entry) -> Result<Entry> {
+        let codec = self.codec.id().unwrap_or(CodecId::RAW);
+        self.wire.pack(&self.name, key, entry.with_codec(codec, self.settings.schema))
     }
 
     /// The value of an entry: `None` when it cannot be read here, which is a miss and is counted;
     /// `Some(None)` when absence is what it says.
-    pub(crate) fn of_wire(&self, entry: &Entry) -> Option<Option<Value>> {
-        let known = entry.flags.bits() & !KNOWN == 0;
+    pub(crate) fn of_wire(&self, key: &[u8], entry: &Entry) -> Option<Option<Value>> {
+        // Entries of another codec or schema belong to processes of another release.
         let ours = Some(entry.codec) == self.codec.id() && entry.schema == self.settings.schema;
-        if known && ours {
+        if ours && let Some(bytes) = self.wire.unpack(&self.name, key, entry) {
             if entry.flags.has(EntryFlags::NEGATIVE) {
                 return Some(None);
             }
-            if let Ok(value) = self.codec.decode(&entry.value) {
+            if let Ok(value) = self.codec.decode(&bytes) {
                 return Some(Some(value));
             }
         }

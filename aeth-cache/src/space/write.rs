@@ -5,19 +5,27 @@
 //! nothing read from the lower tiers in between stays).
 
 use super::Space;
+use crate::behind::{Admission, WhenFull, Withdrawn, WriteMode};
 use crate::coherence::News;
 use crate::item::Item;
-use crate::l1::{L1Key, Published, Value};
+use crate::l1::{L1Key, Published, Slot, Value};
 use crate::options::CallOptions;
 use aeth_core::cache::{Entry, PutOutcome, TierCapability};
-use aeth_core::{Error, Key, Result, Tag};
+use aeth_core::{ClockExt, Error, ErrorKind, Key, Result, Tag};
+use std::sync::Arc;
+
+/// A value to be stored: its key, its slot, and its entry where there are lower tiers.
+type Change = (L1Key, Slot, Option<Entry>);
 
 impl Space {
     /// Stores items.
-    pub(crate) async fn put(&self, items: Vec<(L1Key, Item<Value>)>, call: &CallOptions) -> Result<()> {
+    pub(crate) async fn put(
+        self: &Arc<Self>,
+        items: Vec<(L1Key, Item<Value>)>,
+        call: &CallOptions,
+    ) -> Result<()> {
         self.check_open()?;
-        let mut kept = Vec::with_capacity(items.len());
-        let mut entries = Vec::new();
+        let mut changes: Vec<Change> = Vec::with_capacity(items.len());
         let mut forgotten = Vec::new();
         for (key, item) in items {
             self.stats.puts.increment();
@@ -26,15 +34,37 @@ impl Space {
                 continue;
             };
             let stamp = self.stamp(key.hash());
-            if self.has_lower() {
-                let entry = self.entry(&item, lifetime, &stamp)?;
-                entries.push((Self::tier_key(key.bytes())?, entry));
-            }
+            let entry = match self.has_lower() {
+                true => Some(self.entry(key.bytes(), &item, lifetime, &stamp)?),
+                false => None,
+            };
             let slot = self.slot(&key.as_ref(), item, lifetime, &stamp);
-            kept.push((key, slot));
+            changes.push((key, slot, entry));
+        }
+        let mode = call.write.unwrap_or(self.settings.write);
+        if mode == WriteMode::Around && !self.has_lower() {
+            forgotten.extend(changes.drain(..).map(|(key, ..)| key));
         }
         if !forgotten.is_empty() {
             self.remove(forgotten).await?;
+        }
+        match mode {
+            _ if changes.is_empty() => Ok(()),
+            WriteMode::Behind if self.has_lower() => self.put_behind(changes).await,
+            WriteMode::Around => self.put_through(changes, false).await,
+            _ => self.put_through(changes, true).await,
+        }
+    }
+
+    /// Into the lower tiers, then into L1 if it is to keep them.
+    async fn put_through(self: &Arc<Self>, changes: Vec<Change>, keep: bool) -> Result<()> {
+        let mut kept = Vec::with_capacity(changes.len());
+        let mut entries = Vec::new();
+        for (key, slot, entry) in changes {
+            if let Some(entry) = entry {
+                entries.push((Self::tier_key(key.bytes())?, entry));
+            }
+            kept.push((key, slot));
         }
         let told = if self.shared.coherence.is_some() {
             kept.iter().map(|(key, _)| Self::tier_key(key.bytes())).collect::<Result<_>>()?
@@ -51,13 +81,14 @@ impl Space {
             return Ok(());
         }
         let generations = self.shared.l1.bump_all(kept.iter().map(|(key, _)| key.hash()));
+        let replaced = self.replace_queued(kept.iter().map(|(key, _)| key)).await;
         let outcomes = self.put_lower(entries).await;
         for (index, ((key, slot), generation)) in kept.into_iter().zip(generations).enumerate() {
             let stored =
                 outcomes.as_ref().is_ok_and(|outcomes| outcomes.get(index) != Some(&PutOutcome::Superseded));
             // Another writer may have come between: which of the two the lower tiers kept is then unknown here,
             // and the next reader asks them.
-            let published = stored && {
+            let published = keep && stored && {
                 let key = key.clone();
                 self.shared.l1.commit(key, slot, generation) == Published::Stored
             };
@@ -65,8 +96,72 @@ impl Space {
                 self.shared.l1.remove(&key.as_ref());
             }
         }
+        replaced.done();
         self.tell_keys(told).await;
         outcomes.map(drop)
+    }
+
+    /// Into L1 and the queue.
+    async fn put_behind(self: &Arc<Self>, changes: Vec<Change>) -> Result<()> {
+        let behind = &self.shared.behind;
+        let mut through = Vec::new();
+        let mut full = Ok(());
+        for (key, slot, entry) in changes {
+            let Some(entry) = entry else { continue };
+            let publish = || {
+                if self.shared.l1.put(key.clone(), slot.clone()) == Published::TooLarge {
+                    self.stats.too_large.increment();
+                }
+            };
+            let admission = loop {
+                let admission = behind.enqueue(self, &key, &slot, &entry, publish);
+                if admission != Admission::Full || behind.options.when_full != WhenFull::Wait {
+                    break admission;
+                }
+                self.shared.start_behind();
+                let limit = self.settings.tier_timeout;
+                if self.shared.coarse.clock().timeout(limit, behind.room()).await.is_err() {
+                    break admission;
+                }
+            };
+            match admission {
+                Admission::Full if behind.options.when_full == WhenFull::Through => {
+                    through.push((key, slot, Some(entry)));
+                }
+                Admission::Full => {
+                    full = Err(Error::new(ErrorKind::Busy, "the write-behind queue is full")
+                        .with_operation("put")
+                        .with_component("cache")
+                        .with_key(&self.name)
+                        .with_remedy("see why the lower tiers are slow, or give the queue more room"));
+                    break;
+                }
+                Admission::TooLarge => through.push((key, slot, Some(entry))),
+                Admission::Queued | Admission::Coalesced | Admission::Superseded => {}
+            }
+        }
+        self.shared.start_behind();
+        if !through.is_empty() {
+            self.put_through(through, true).await?;
+        }
+        full
+    }
+
+    /// Takes out of the queue what a change of these keys replaces, and waits for what is on its way.
+    async fn replace_queued<'a>(self: &Arc<Self>, keys: impl Iterator<Item = &'a L1Key>) -> Replaced {
+        let behind = &self.shared.behind;
+        if behind.len() == 0 {
+            return Replaced::nothing(self);
+        }
+        let keys: Vec<L1Key> = keys.cloned().collect();
+        self.replaced(behind.withdraw(&keys)).await
+    }
+
+    async fn replaced(self: &Arc<Self>, withdrawn: Withdrawn) -> Replaced {
+        // Before waiting: whoever calls may go away meanwhile.
+        let replaced = Replaced { space: Arc::clone(self), withdrawn };
+        self.shared.behind.landed(&replaced.withdrawn).await;
+        replaced
     }
 
     async fn tell_keys(&self, keys: Vec<Key>) {
@@ -89,7 +184,7 @@ impl Space {
     }
 
     /// Removes keys.
-    pub(crate) async fn remove(&self, keys: Vec<L1Key>) -> Result<()> {
+    pub(crate) async fn remove(self: &Arc<Self>, keys: Vec<L1Key>) -> Result<()> {
         self.check_open()?;
         let mut tier_keys = Vec::new();
         if self.has_lower() || self.shared.coherence.is_some() {
@@ -98,6 +193,7 @@ impl Space {
             }
             self.shared.l1.bump_all(keys.iter().map(L1Key::hash));
         }
+        let replaced = self.replace_queued(keys.iter()).await;
         let result = match self.lower() {
             Some(tier) => {
                 let removed = tier.remove_many(&self.name, &tier_keys);
@@ -109,6 +205,7 @@ impl Space {
             self.shared.l1.remove(&key.as_ref());
             self.stats.removals.increment();
         }
+        replaced.done();
         self.tell_keys(if self.shared.coherence.is_some() { tier_keys.clone() } else { Vec::new() }).await;
         result.map_err(|error| {
             for key in tier_keys {
@@ -119,10 +216,14 @@ impl Space {
     }
 
     /// Invalidates everything that has one of the tags.
-    pub(crate) async fn invalidate_tags(&self, tags: &[Tag]) -> Result<()> {
+    pub(crate) async fn invalidate_tags(self: &Arc<Self>, tags: &[Tag]) -> Result<()> {
         self.check_open()?;
         // Before and after: what was read from the lower tiers in between is older than the change.
         self.marks.invalidate(tags);
+        let affected = |key: &L1Key, entry: &Entry| {
+            key.space() == self.id && entry.tags.iter().any(|tag| tags.contains(tag))
+        };
+        let replaced = self.replaced(self.shared.behind.withdraw_where(affected)).await;
         let result = match self.lower() {
             Some(tier) if tier.capabilities().has(TierCapability::Tags) => {
                 let invalidated = tier.invalidate_tags(&self.name, tags);
@@ -134,6 +235,7 @@ impl Space {
             None => Ok(()),
         };
         self.marks.invalidate(tags);
+        replaced.done();
         self.shared.tell(News::Tags(self.name.clone(), tags.to_vec())).await;
         result.map_err(|error| {
             if error.retry().is_worthwhile() {
@@ -144,9 +246,11 @@ impl Space {
     }
 
     /// Empties the namespace.
-    pub(crate) async fn clear(&self) -> Result<()> {
+    pub(crate) async fn clear(self: &Arc<Self>) -> Result<()> {
         self.check_open()?;
         self.begin_clear();
+        let affected = |key: &L1Key, _: &Entry| key.space() == self.id;
+        let replaced = self.replaced(self.shared.behind.withdraw_where(affected)).await;
         let result = match self.lower() {
             Some(tier) => {
                 let cleared = tier.clear(&self.name);
@@ -157,6 +261,7 @@ impl Space {
         self.begin_clear();
         let epochs = self.epochs();
         self.shared.l1.sweep(self.id, |slot| slot.epochs.clears() == epochs.clears());
+        replaced.done();
         self.shared.tell(News::All(self.name.clone())).await;
         result.map_err(|error| {
             self.shared.recovery.clear(&self.name);
@@ -170,5 +275,34 @@ impl Space {
             .with_operation(operation)
             .with_key(&self.name)
             .with_remedy("this process serves nothing older; the lower tiers follow when they answer again")
+    }
+}
+
+/// Queued writes that a change replaces. When the change is dropped half-way, the tiers have neither: what they
+/// have is older than what was acknowledged, and must go.
+struct Replaced {
+    space: Arc<Space>,
+    withdrawn: Withdrawn,
+}
+
+impl Replaced {
+    fn nothing(space: &Arc<Space>) -> Self {
+        Self { space: Arc::clone(space), withdrawn: Withdrawn::default() }
+    }
+
+    /// The change has reached the tiers, or is known to recovery.
+    fn done(mut self) {
+        self.withdrawn = Withdrawn::default();
+    }
+}
+
+impl Drop for Replaced {
+    fn drop(&mut self) {
+        for key in self.withdrawn.keys.drain(..) {
+            self.space.shared.l1.remove(&key.as_ref());
+            if let Ok(key) = Space::tier_key(key.bytes()) {
+                self.space.shared.recovery.removal(&self.space.name, key);
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ mod read;
 mod tier;
 mod write;
 
+use crate::guard::{GuardedTier, Limits};
 use aeth_core::cache::{CacheTier, Entry, TierCapabilities, TierCapability};
 use aeth_core::{Clock, ClockExt, Error, Key, Result};
 use std::fmt;
@@ -25,9 +26,12 @@ const LOCKS: usize = 256;
 ///   reported.
 /// - Leases are those of the last tier that has them: the one that most processes share.
 ///
-/// Every call of a part is bounded by whoever calls the stack; a [`Cache`](crate::Cache) does so.
+/// Each call of a part may take one second; a part whose calls mostly fail or take longer is passed over for a while
+/// (a circuit breaker), so that one that hangs costs its time only until then.
 pub struct Tiers {
     parts: Vec<Arc<dyn CacheTier>>,
+    /// The same, as what they are.
+    guards: Vec<Arc<GuardedTier>>,
     /// The part whose leases are the stack's.
     anchor: Option<usize>,
     capabilities: TierCapabilities,
@@ -44,6 +48,19 @@ impl Tiers {
     /// # Errors
     /// `Invalid` for an empty stack.
     pub fn new(parts: Vec<Arc<dyn CacheTier>>, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::limited(parts, Limits::default(), clock)
+    }
+
+    /// The same with other limits.
+    pub(crate) fn limited(
+        parts: Vec<Arc<dyn CacheTier>>,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let guard = |part| Arc::new(GuardedTier::new(part, limits, Arc::clone(&clock)));
+        let guards: Vec<Arc<GuardedTier>> = parts.into_iter().map(guard).collect();
+        let parts: Vec<Arc<dyn CacheTier>> =
+            guards.iter().map(|guard| Arc::clone(guard) as Arc<dyn CacheTier>).collect();
         let Some(last) = parts.last() else {
             return Err(Error::invalid("a stack of tiers needs at least one tier"));
         };
@@ -65,6 +82,7 @@ impl Tiers {
         let locks = (0..LOCKS).map(|_| Mutex::default()).collect();
         Ok(Self {
             parts,
+            guards,
             anchor,
             capabilities,
             locks,
@@ -78,6 +96,10 @@ impl Tiers {
     #[must_use]
     pub fn parts(&self) -> &[Arc<dyn CacheTier>] {
         &self.parts
+    }
+
+    pub(crate) fn guards(&self) -> &[Arc<GuardedTier>] {
+        &self.guards
     }
 
     fn is_fresh(&self, entry: &Entry) -> bool {

@@ -6,7 +6,9 @@ pub mod tier;
 
 use aeth_cache::{Cache, CacheOptions, Caches, CachesBuilder};
 use aeth_core::Clock;
+use aeth_core::observe::{Collector, Descriptor, HistogramSnapshot, Label, MetricsSource};
 use aeth_core::sim::MockClock;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -90,4 +92,33 @@ pub async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }
+}
+
+#[derive(Default)]
+struct Figures(BTreeMap<String, f64>);
+
+impl Figures {
+    fn note(&mut self, descriptor: &Descriptor, labels: &[Label<'_>], value: f64) {
+        let label = labels.first().map_or("", |label| label.1);
+        self.0.insert(format!("{} {label}", descriptor.name), value);
+    }
+}
+
+impl Collector for Figures {
+    fn counter(&mut self, descriptor: &Descriptor, labels: &[Label<'_>], value: u64) {
+        self.note(descriptor, labels, value as f64);
+    }
+    fn gauge(&mut self, descriptor: &Descriptor, labels: &[Label<'_>], value: f64) {
+        self.note(descriptor, labels, value);
+    }
+    fn histogram(&mut self, descriptor: &Descriptor, labels: &[Label<'_>], value: &HistogramSnapshot) {
+        self.note(descriptor, labels, value.count() as f64);
+    }
+}
+
+/// What it reports, by metric and first label.
+pub fn figures(caches: &Caches) -> BTreeMap<String, f64> {
+    let mut figures = Figures::default();
+    caches.collect(&mut figures);
+    figures.0
 }
