@@ -17,6 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const LOCK: &str = "lock";
+/// Slices that the system takes at once.
+const SLICES: usize = 1024;
+/// Bytes handed to the system at once. A larger write makes the page cache ask for larger blocks of memory, which
+/// it has to clear or to fetch from the host first: measured at up to eight times the processor time.
+const PIECE: usize = 1 << 20;
 
 /// The directory of one owner.
 #[derive(Debug)]
@@ -127,11 +132,18 @@ pub(super) struct Temp {
 impl Temp {
     /// Writes all of `chunks` at the end.
     pub(super) fn write(&mut self, chunks: &[bytes::Bytes]) -> Result<()> {
-        // The system takes at most this many slices at once.
-        for batch in chunks.chunks(1024) {
-            let mut slices: Vec<IoSlice<'_>> =
-                batch.iter().filter(|chunk| !chunk.is_empty()).map(|chunk| IoSlice::new(chunk)).collect();
-            let mut left = slices.as_mut_slice();
+        let mut pieces: Vec<IoSlice<'_>> =
+            chunks.iter().flat_map(|chunk| chunk.chunks(PIECE)).map(IoSlice::new).collect();
+        let mut rest = pieces.as_mut_slice();
+        while !rest.is_empty() {
+            let mut length = 0;
+            let fits = |piece: &&IoSlice<'_>| {
+                length += piece.len();
+                length <= PIECE
+            };
+            let count = rest.iter().take(SLICES).take_while(fits).count();
+            let (mut left, later) = rest.split_at_mut(count.max(1));
+            rest = later;
             while !left.is_empty() {
                 match self.file.write_vectored(left) {
                     Ok(0) => return Err(io(Errno::IO)),

@@ -7,6 +7,7 @@
     reason = "a measuring program prints, and measures real time"
 )]
 
+mod backup;
 mod cache;
 mod files;
 mod measure;
@@ -23,7 +24,8 @@ type Bench = fn(&mut dyn FnMut(Row)) -> Result<(), BoxError>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be measured. An area gets its line here together with its file.
-const BENCHES: &[(&str, Bench)] = &[("cache", cache::run), ("files", files::run), ("metrics", metrics::run)];
+const BENCHES: &[(&str, Bench)] =
+    &[("cache", cache::run), ("files", files::run), ("backup", backup::run), ("metrics", metrics::run)];
 
 /// The areas that the page knows; one without a bench has no rows to print.
 const AREAS: &[&str] = &["cache", "files", "db", "backup", "postgres", "metrics"];
@@ -31,6 +33,15 @@ const AREAS: &[&str] = &["cache", "files", "db", "backup", "postgres", "metrics"
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let name = arguments.next();
+    if name.as_deref() == Some(backup::process::NAME) {
+        return match backup::process::main(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let known = name.as_deref().is_none_or(|name| AREAS.contains(&name));
     if !known || arguments.next().is_some() {
         eprintln!("usage: aeth-vs [{}]", AREAS.join("|"));

@@ -8,7 +8,7 @@ pub(crate) struct Row {
     what: String,
     unit: &'static str,
     ours: f64,
-    peer: Option<(&'static str, f64)>,
+    peer: Option<(String, f64)>,
     target: Target,
 }
 
@@ -24,9 +24,10 @@ impl Row {
         what: impl Into<String>,
         unit: &'static str,
         ours: f64,
-        peer: (&'static str, f64),
+        peer: (impl Into<String>, f64),
     ) -> Self {
-        Self { what: what.into(), unit, ours, peer: Some(peer), target: Target::AtMost(1.0) }
+        let peer = Some((peer.0.into(), peer.1));
+        Self { what: what.into(), unit, ours, peer, target: Target::AtMost(1.0) }
     }
 
     /// A row without a peer; the target bounds our own figure.
@@ -46,15 +47,15 @@ impl Row {
 
     /// The line that `cargo xtask bench` reads.
     pub(crate) fn json(&self, bench: &str) -> String {
-        let ratio = self.peer.map(|(_, peer)| self.ours / peer);
+        let ratio = self.peer.as_ref().map(|(_, peer)| self.ours / peer);
         let judged = ratio.unwrap_or(self.ours);
         let (target, met) = match self.target {
             Target::AtMost(bound) => (format!("≤ {bound}"), judged <= bound),
             Target::AtLeast(bound) => (format!("≥ {bound}"), judged >= bound),
         };
         json!({
-            "bench": bench, "what": self.what, "ours": self.ours, "peer": self.peer.map(|(_, peer)| peer),
-            "against": self.peer.map(|(name, _)| name), "unit": self.unit, "ratio": ratio,
+            "bench": bench, "what": self.what, "ours": self.ours, "peer": self.peer.as_ref().map(|(_, peer)| peer),
+            "against": self.peer.as_ref().map(|(name, _)| name), "unit": self.unit, "ratio": ratio,
             "target": target, "met": met,
         })
         .to_string()

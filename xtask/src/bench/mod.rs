@@ -47,7 +47,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let names: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
         return Err(format!("no such bench; there are: {}", names.join(", ")));
     }
-    provision::everything().or_else(|why| if options.json { Ok(()) } else { Err(why) })?;
+    let provided = provision::everything().and_then(|()| provision::peers());
+    provided.or_else(|why| if options.json { Ok(()) } else { Err(why) })?;
     let mut missed = 0;
     for (name, title) in chosen {
         let rows = measure(name)?;

@@ -26,6 +26,9 @@ const NEEDS: &[Need] = &[
     Need { what: "git", packages: &["git"], present: || found("git") },
 ];
 
+/// What only the benches need.
+const PEERS: &[Need] = &[Need { what: "borg", packages: &["borgbackup"], present: || found("borg") }];
+
 fn found(program: &str) -> bool {
     testkit::tool(program, program).is_ok()
 }
@@ -33,24 +36,33 @@ fn found(program: &str) -> bool {
 /// Finds or installs everything; the message of a failure says what to run by hand.
 pub(crate) fn everything() -> Result<()> {
     rust::components()?;
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.present)()).collect();
-    if !missing.is_empty() {
-        let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
-        apt::install(&packages)?;
-        if let Some(still) = missing.iter().find(|need| !(need.present)()) {
-            return Err(format!(
-                "{} is not there even after installing {}",
-                still.what,
-                still.packages.join(" ")
-            ));
-        }
-    }
+    have(NEEDS)?;
     let python = python::environment()?;
     for need in NEEDS {
         println!("have {}", need.what);
     }
     println!("have Tink for Python in {}", python.display());
     Ok(())
+}
+
+/// The peers that benches are held against, as far as Debian has them.
+pub(crate) fn peers() -> Result<()> {
+    have(PEERS)
+}
+
+fn have(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.present)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
+    apt::install(&packages)?;
+    match missing.iter().find(|need| !(need.present)()) {
+        Some(still) => {
+            Err(format!("{} is not there even after installing {}", still.what, still.packages.join(" ")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The interpreter that the tests take as judge; see [`everything`].
