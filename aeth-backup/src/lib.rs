@@ -2,8 +2,11 @@
 //!
 //! A [`Repository`] lives in one or several [`BackupSink`](aeth_core::backup::BackupSink)s, which are replicas of
 //! one another: everything is sealed once and the same bytes go everywhere. A [`Plan`] names the sources of one
-//! restore point: directories in full fidelity ([`PathSource`]), the blobs of a store ([`BlobSource`]), streams of
-//! the application ([`StreamSource`]), or anything that implements [`FileSource`].
+//! restore point: directories in full fidelity ([`PathSource`]) with what is left out of them, named volumes
+//! ([`VolumeSource`]), the blobs of a store ([`BlobSource`]), streams of the application ([`StreamSource`]), the output
+//! of commands ([`CommandSource`]), configuration with its secrets ([`ConfigSet`]), git repositories ([`GitSource`]),
+//! consistent copies of databases in use ([`CopySource`]), or anything that implements [`FileSource`]; and the
+//! [`Hook`]s before and after it. [`Repository::drill`] proves a restore point good by restoring it.
 //!
 //! ```
 //! use aeth_backup::{CheckOptions, PathSource, Plan, Repository, RepositoryOptions, RestoreOptions};
@@ -60,25 +63,36 @@ mod browse;
 mod check;
 mod chunker;
 mod crypto;
+mod drill;
 mod error;
 mod format;
+mod hook;
 mod id;
+mod process;
 mod progress;
 mod repo;
 mod restore;
+mod scratch;
 mod select;
 mod source;
 
 pub use backup::{BackupReport, Plan};
 pub use browse::{
-    Change, ChangeKind, DiffCounts, DiffOptions, DiffReport, FindOptions, Found, FoundBlob, Glob, LsOptions, TreeEntry,
+    Change, ChangeKind, DiffCounts, DiffOptions, DiffReport, FindOptions, Found, FoundBlob, Glob, LsOptions,
+    TreeEntry,
 };
 pub use check::{CheckFinding, CheckOptions, CheckReport};
 pub use crypto::KdfParams;
+pub use drill::{DrillOptions, DrillReport};
 pub use format::{Compression, FileMode, Node, NodeKind, NodeTime, Snapshot, SnapshotSummary, Xattr};
+pub use hook::{Hook, HookFailure, Outcome};
 pub use id::Id;
+pub use process::ExternalCommand;
 pub use progress::{Event, Observer, Progress, ProgressReport, Skipped};
 pub use repo::{Quorum, Repository, RepositoryOptions, SinkStatus, SnapshotEntry};
 pub use restore::{BlobRestoreReport, Existing, RestoreOptions, RestoreReport};
 pub use select::{AmbiguousId, SnapshotFilter, TagChange, TagEdit};
-pub use source::{BlobSource, Exclude, FileSource, PathSource, Source, StreamSource, VirtualFile};
+pub use source::{
+    BlobSource, CommandSource, ConfigSet, CopySource, Exclude, FileSource, GitSource, OnlineCopy, PathSource,
+    Source, StreamSource, VirtualFile, VolumeSource,
+};

@@ -55,6 +55,8 @@ pub(super) struct Walker<'a> {
     pub(super) runtime: &'a tokio::runtime::Handle,
     pub(super) tools: Tools,
     pub(super) device: Option<u64>,
+    /// Device and number of the directories that are open, the outermost first.
+    pub(super) above: Vec<(u64, u64)>,
 }
 
 /// An open directory and what is made of it.
@@ -116,10 +118,18 @@ impl Walker<'_> {
         previous: Option<&Node>,
     ) -> Result<()> {
         let path: Arc<Path> = place.path.join(OsStr::from_bytes(name)).into();
+        // Mounts of a directory below itself, and broken file systems.
+        if self.above.contains(&(stat.device_id, stat.inode)) {
+            let error = Error::invalid("the directory contains itself: it is one of those above it")
+                .with_remedy("unmount it there, exclude it, or stay on one file system");
+            self.run.skip(path.as_os_str().as_bytes(), error);
+            return place.dir.finish(slot, None, self.run, &mut self.tools);
+        }
         let opened = open_dir(place.fd.as_fd(), name).and_then(|fd| {
             let crosses =
                 self.source.one_file_system && self.device.is_some_and(|device| device != stat.device_id);
-            let names = if crosses { Vec::new() } else { read_names(&fd)? };
+            let mut names = if crosses { Vec::new() } else { read_names(&fd)? };
+            self.source.rules.prune(&fd, &mut names);
             Ok((fd, names))
         });
         let (fd, names) = match opened {
@@ -139,7 +149,9 @@ impl Walker<'_> {
         let tree = self.load(subtree);
         let dir = PendingDir::new(Some(own), false, subtree, Above::Directory(Arc::clone(place.dir), slot));
         let inner = Place { fd: Arc::new(fd), path, dir: &dir, previous: tree };
+        self.above.push((stat.device_id, stat.inode));
         self.entries(&inner, names)?;
+        self.above.pop();
         dir.seal(self.run, &mut self.tools)
     }
 
@@ -176,9 +188,10 @@ impl Walker<'_> {
                 }
             };
             let is_dir = stat.kind() == NodeKind::Dir;
-            if !self.source.excludes.is_empty() {
+            if self.source.excludes_paths() {
                 let path = place.path.join(OsStr::from_bytes(&name));
-                if self.source.is_excluded(&path, is_dir) {
+                let size = if stat.kind() == NodeKind::File { stat.size } else { 0 };
+                if self.source.is_excluded(&path, is_dir, size) {
                     continue;
                 }
             }

@@ -1,17 +1,18 @@
 //! What a run backs up, and how.
 
 use crate::Id;
+use crate::hook::Hook;
 use crate::progress::{Observer, Progress, Watch};
 use crate::source::Source;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// What one run backs up: several sources make one restore point.
 ///
 /// Each source has its place in the snapshot's tree (a directory stands at its absolute path, as with restic),
 /// so that one snapshot holds them side by side, and each can be restored alone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Plan {
     pub(crate) sources: Vec<Source>,
@@ -21,6 +22,26 @@ pub struct Plan {
     pub(crate) progress: Progress,
     pub(crate) watch: Watch,
     pub(crate) cancel: CancellationToken,
+    pub(crate) before: Vec<Hook>,
+    pub(crate) after: Vec<Hook>,
+    pub(crate) stall: Duration,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            tags: Vec::new(),
+            time: None,
+            parent: Parent::default(),
+            progress: Progress::default(),
+            watch: Watch::default(),
+            cancel: CancellationToken::new(),
+            before: Vec::new(),
+            after: Vec::new(),
+            stall: Duration::from_secs(600),
+        }
+    }
 }
 
 /// The snapshot that unchanged files are taken from.
@@ -46,6 +67,35 @@ impl Plan {
     #[must_use]
     pub fn source(mut self, source: impl Into<Source>) -> Self {
         self.sources.push(source.into());
+        self
+    }
+
+    /// Adds several sources.
+    #[must_use]
+    pub fn sources(mut self, sources: impl IntoIterator<Item = impl Into<Source>>) -> Self {
+        self.sources.extend(sources.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a hook that comes before the sources are read.
+    #[must_use]
+    pub fn before(mut self, hook: Hook) -> Self {
+        self.before.push(hook);
+        self
+    }
+
+    /// Adds a hook that comes after the run, however it ended.
+    #[must_use]
+    pub fn after(mut self, hook: Hook) -> Self {
+        self.after.push(hook);
+        self
+    }
+
+    /// How long a source that is no directory of this machine (a store, a stream, a command) may give nothing
+    /// before its file counts as unreadable. Default: 10 minutes.
+    #[must_use]
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.stall = timeout;
         self
     }
 

@@ -1,5 +1,6 @@
 //! What a run did.
 
+use crate::hook::HookFailure;
 use crate::progress::Skipped;
 use crate::repo::{SinkStatus, SnapshotEntry};
 use std::time::Duration;
@@ -18,8 +19,12 @@ pub struct BackupReport {
     pub changed: Vec<String>,
     /// Sockets, which cannot be backed up and mean nothing when their server is gone.
     pub sockets: u64,
+    /// Bytes of all packs of the repository after the run: what one replica takes.
+    pub repository_bytes: u64,
     /// Packs of an interrupted run that were found and used.
     pub resumed_packs: u64,
+    /// Hooks that failed without ending the run.
+    pub hooks: Vec<HookFailure>,
     /// How each sink fared.
     pub sinks: Vec<SinkStatus>,
     /// How long it took.
@@ -27,11 +32,13 @@ pub struct BackupReport {
 }
 
 impl BackupReport {
-    /// True when nothing was left out, no file changed under the reader, and every sink has it all.
+    /// True when nothing was left out, no file changed under the reader, every sink has it all, and no hook
+    /// failed that was not optional.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.skipped_total == 0
             && self.changed.is_empty()
+            && self.hooks.iter().all(|hook| hook.optional)
             && self.sinks.iter().all(|sink| sink.error.is_none())
     }
 }

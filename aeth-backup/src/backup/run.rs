@@ -10,6 +10,7 @@ use super::walk::{Branch, arrange, walk};
 use crate::Id;
 use crate::error::cancelled;
 use crate::format::{NodeTime, Snapshot, seal_unpacked};
+use crate::hook::{Hooks, Outcome};
 use crate::progress::Event;
 use crate::repo::{LockGuard, Repository, SnapshotEntry, lock_lost, object};
 use crate::source::Source;
@@ -39,7 +40,7 @@ impl Repository {
     /// # Cancel safety
     /// Cancel-safe: dropping the future stops the threads; nothing that was stored is lost, and no snapshot is
     /// made. The lock is removed in the background then.
-    pub async fn backup(&self, plan: Plan) -> Result<BackupReport> {
+    pub async fn backup(&self, mut plan: Plan) -> Result<BackupReport> {
         let shared = &self.shared;
         let started = shared.clock.monotonic();
         let tree = arrange(&plan.sources)?;
@@ -50,23 +51,44 @@ impl Repository {
         shared.revive().await;
         shared.sinks.check_quorum()?;
         let lock = LockGuard::acquire(shared, false).await?;
-        let result = self.locked(plan, tree, &lock).await;
+        let (before, after) = (std::mem::take(&mut plan.before), std::mem::take(&mut plan.after));
+        let mut hooks = Hooks::new(shared, before, after);
+        // Boxed: a run is long, and its state is large.
+        let result = Box::pin(self.locked(plan, tree, &lock, &mut hooks)).await;
         lock.release().await;
+        let outcome = match &result {
+            Ok(report) if report.is_complete() => Outcome::Complete(report.snapshot.id),
+            Ok(report) => Outcome::Incomplete(report.snapshot.id),
+            Err(_) => Outcome::Failed,
+        };
+        let failures = hooks.after(&outcome).await;
         let mut report = result?;
+        report.hooks = failures;
         report.elapsed = shared.clock.monotonic().saturating_sub(started);
         Ok(report)
     }
 
-    async fn locked(&self, plan: Plan, tree: Branch, lock: &LockGuard) -> Result<BackupReport> {
+    async fn locked(
+        &self,
+        plan: Plan,
+        tree: Branch,
+        lock: &LockGuard,
+        hooks: &mut Hooks,
+    ) -> Result<BackupReport> {
         let shared = &self.shared;
         let begun = NodeTime::from(shared.clock.now()).local();
         let packs = shared.catch_up().await?;
+        let held: u64 = packs.values().sum();
         let index = shared.reload_index().await?;
         let resumed = shared.unindexed(&packs).await?;
         resumed.iter().for_each(|pack| index.write().add(pack));
         let resumed_packs = u64::try_from(resumed.len()).unwrap_or(0);
         let paths: Vec<String> = plan.sources.iter().map(place_of).collect::<Result<_>>()?;
         let parent = self.find_parent(&plan, &paths).await?;
+        tokio::select! {
+            ready = hooks.before() => ready?,
+            () = plan.cancel.cancelled() => return Err(cancelled()),
+        }
 
         let (sender, receiver) = mpsc::unbounded_channel::<SealedPack>();
         let size = shared.options.pack_size;
@@ -77,6 +99,7 @@ impl Repository {
             Gates::new(OPEN, shared.options.upload_budget / size, size + SLACK),
             plan.progress.clone(),
             plan.watch.clone(),
+            plan.stall,
         ));
         let waiting = Unindexed::new(resumed, shared.clock.monotonic());
         let root = drive(&run, tree, parent.as_ref(), receiver, waiting, &plan.cancel, lock).await?;
@@ -93,6 +116,7 @@ impl Repository {
         let mut summary = run.counts.lock().clone();
         summary.backup_start = begun;
         summary.backup_end = NodeTime::from(shared.clock.now()).local();
+        let added = summary.data_added_packed;
         snapshot.summary = Some(summary);
         let sealed = seal_unpacked(&shared.key, &snapshot.encode()?, shared.config.compresses())?;
         let id = Id::of(&sealed);
@@ -101,13 +125,16 @@ impl Repository {
         run.watch.event(&Event::SnapshotStored { id });
 
         let changed = std::mem::take(&mut *run.changed.lock());
+        let repository_bytes = held.saturating_add(added);
         Ok(BackupReport {
             snapshot: SnapshotEntry { id, snapshot },
             skipped: run.skipped.take(),
             skipped_total: run.skipped.total(),
             changed,
             sockets: run.sockets.load(Ordering::Relaxed),
+            repository_bytes,
             resumed_packs,
+            hooks: Vec::new(),
             sinks: shared.sinks.status(),
             elapsed: std::time::Duration::ZERO,
         })
@@ -206,8 +233,8 @@ fn place_of(source: &Source) -> Result<String> {
 
 fn excludes(sources: &[Source]) -> Vec<String> {
     let labels = sources.iter().flat_map(|source| match source {
-        Source::Path(path) => path.excludes.iter().map(|exclude| exclude.label.clone()).collect(),
-        Source::Files { .. } => Vec::new(),
+        Source::Path(path) => path.labels(),
+        Source::Files { .. } | Source::Copy(_) => Vec::new(),
     });
     labels.collect()
 }

@@ -4,15 +4,19 @@ use super::gate::Gates;
 use super::packer::Packer;
 use super::queue::Queue;
 use crate::Id;
+use crate::error::cancelled;
 use crate::format::{BlobKind, Codec, SnapshotSummary};
 use crate::progress::{Progress, SkipList, Watch};
 use crate::repo::host::Names;
 use crate::repo::{Index, Shared};
-use aeth_core::{Error, Result};
+use crate::scratch::Scratch;
+use aeth_core::{ClockExt, Error, Result};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Most chunks fit into this.
 const SPARE_CAPACITY: usize = 3 << 19;
@@ -37,7 +41,12 @@ pub(super) struct Run {
     pub(super) changed: Mutex<Vec<String>>,
     pub(super) sockets: AtomicU64,
     pub(super) counts: Mutex<SnapshotSummary>,
+    /// Copies that the sources of this run made.
+    pub(super) scratches: Mutex<Vec<Scratch>>,
+    /// How long a source may give nothing.
+    stall: Duration,
     stopped: AtomicBool,
+    stop: CancellationToken,
     failure: Mutex<Option<Error>>,
 }
 
@@ -61,6 +70,7 @@ impl Run {
         gates: Gates,
         progress: Progress,
         watch: Watch,
+        stall: Duration,
     ) -> Self {
         Self {
             shared,
@@ -77,7 +87,10 @@ impl Run {
             changed: Mutex::default(),
             sockets: AtomicU64::new(0),
             counts: Mutex::default(),
+            scratches: Mutex::default(),
+            stall,
             stopped: AtomicBool::new(false),
+            stop: CancellationToken::new(),
             failure: Mutex::default(),
         }
     }
@@ -90,12 +103,32 @@ impl Run {
     pub(super) fn fail(&self, error: Error) {
         self.failure.lock().get_or_insert(error);
         self.stopped.store(true, Ordering::Relaxed);
+        self.stop.cancel();
         self.queue.abort();
         self.gates.close();
     }
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Waits for a source as long as it may give nothing, and not when the run is over.
+    pub(super) async fn patient<T: Send>(&self, work: impl Future<Output = T> + Send) -> Result<T> {
+        self.patient_for(self.stall, work).await
+    }
+
+    /// The same with a limit of its own.
+    pub(super) async fn patient_for<T: Send>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T> + Send,
+    ) -> Result<T> {
+        tokio::select! {
+            done = self.shared.clock.timeout(limit, work) => {
+                done.map_err(|error| error.with_operation("wait for the source"))
+            }
+            () = self.stop.cancelled() => Err(cancelled()),
+        }
     }
 
     pub(super) fn failure(&self) -> Option<Error> {

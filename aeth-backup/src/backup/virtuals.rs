@@ -7,11 +7,11 @@ use crate::Id;
 use crate::chunker::MIN_SIZE;
 use crate::error::cancelled;
 use crate::format::{BlobKind, FileMode, Node, NodeKind, Tree};
-use crate::source::streams::gather;
 use crate::source::{FileSource, VirtualFile};
 use aeth_core::{ByteStream, Error, Result};
 use bytes::BytesMut;
-use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt};
 use std::sync::Arc;
 
 /// Files that are opened ahead, each with at most 512 KiB in memory.
@@ -58,13 +58,13 @@ impl VirtualWalker<'_> {
     ) -> Result<()> {
         let subtree = previous.and_then(|node| node.subtree);
         let mut levels: Vec<Level> = Vec::new();
+        let mut is_file = false;
         let (run, files) = (self.run, Arc::clone(self.files));
         // The trees of the parent that the files ahead are looked up in.
         let trees = Trees { run, root: subtree };
         let source = Arc::clone(&files);
         let single = previous.cloned();
-        let mut opened = source
-            .list()
+        let mut opened = patiently(source.list(), run)
             .map(|file| open_ahead(file, &files, &trees, single.as_ref(), run))
             .buffered(AHEAD)
             .boxed();
@@ -74,7 +74,9 @@ impl VirtualWalker<'_> {
             }
             let next = next.map_err(|error| error.with_component(self.at.clone()))?;
             if next.file.path.is_empty() {
-                self.save(name, above, next)?;
+                is_file = true;
+                let known = previous.is_some_and(|node| node.kind == NodeKind::File);
+                self.save(name, above, next, known)?;
                 continue;
             }
             if levels.is_empty() {
@@ -93,11 +95,13 @@ impl VirtualWalker<'_> {
             self.descend(&mut levels, parents)?;
             if let Some(level) = levels.last() {
                 let dir = Arc::clone(&level.dir);
-                self.save(last, &dir, next)?;
+                let before = level.previous.as_ref().and_then(|tree| tree.find(last));
+                let known = before.is_some_and(|node| node.kind == NodeKind::File);
+                self.save(last, &dir, next, known)?;
             }
         }
         drop(opened);
-        if levels.is_empty() {
+        if levels.is_empty() && !is_file {
             // A source of no files is an empty directory, unless it was a file.
             levels.push(self.level(name, above, subtree));
         }
@@ -135,7 +139,8 @@ impl VirtualWalker<'_> {
         Level { name: name.to_vec(), dir, previous }
     }
 
-    fn save(&mut self, name: &[u8], dir: &Arc<PendingDir>, opened: Opened) -> Result<()> {
+    /// `known` says that the parent snapshot has a file here.
+    fn save(&mut self, name: &[u8], dir: &Arc<PendingDir>, opened: Opened, known: bool) -> Result<()> {
         let run = self.run;
         let slot = dir.reserve();
         let mut node = virtual_file(name, &opened.file, run);
@@ -168,7 +173,7 @@ impl VirtualWalker<'_> {
                     file.chunk(bytes.into(), run, &mut self.tools)?;
                 }
                 run.progress.file_done();
-                count_file(false, node.size, run);
+                count_file(known, node.size, run);
                 file.end(Some(node), run, &mut self.tools)
             }
             Content::Long(head, stream) => {
@@ -179,7 +184,7 @@ impl VirtualWalker<'_> {
                     Ok(size) => {
                         node.size = size;
                         run.progress.file_done();
-                        count_file(false, size, run);
+                        count_file(known, size, run);
                         Some(node)
                     }
                     Err(error) => {
@@ -217,7 +222,7 @@ impl VirtualWalker<'_> {
                 return Err(cancelled());
             }
             let mut more = BytesMut::with_capacity(READ);
-            let ended = match self.runtime.block_on(gather(&mut stream, &mut more, READ)) {
+            let ended = match self.runtime.block_on(gather(run, &mut stream, &mut more, READ)) {
                 Ok(ended) => ended,
                 Err(error) => return Ok(Err(error)),
             };
@@ -240,8 +245,37 @@ impl VirtualWalker<'_> {
     }
 
     fn full(&self, path: &[u8]) -> Vec<u8> {
+        if path.is_empty() {
+            return self.at.as_bytes().to_vec();
+        }
         [self.at.as_bytes(), b"/", path].concat()
     }
+}
+
+/// The items of a listing, none of which is waited for too long. A failure ends it.
+fn patiently<'a, T: Send + 'a>(
+    list: BoxStream<'a, Result<T>>,
+    run: &'a Run,
+) -> impl Stream<Item = Result<T>> + Send + 'a {
+    futures_util::stream::unfold(Some(list), move |list| async move {
+        let mut list = list?;
+        match run.patient(list.next()).await {
+            Ok(Some(item)) => Some((item, Some(list))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+/// Gathers a stream's pieces until there are `limit` bytes or it ends; true when it ended.
+async fn gather(run: &Run, stream: &mut ByteStream, into: &mut BytesMut, limit: usize) -> Result<bool> {
+    while into.len() < limit {
+        match run.patient(stream.next()).await? {
+            Some(bytes) => into.extend_from_slice(&bytes?),
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
 }
 
 async fn open_ahead(
@@ -252,16 +286,15 @@ async fn open_ahead(
     run: &Run,
 ) -> Result<Opened> {
     let file = file?;
-    if let Some(previous) = trees.unchanged(&file, single).await
+    if let Some((previous, size)) = trees.unchanged(&file, single).await
         && previous.iter().all(|id| run.has(BlobKind::Data, id))
     {
-        let size = file.size.unwrap_or(0);
         return Ok(Opened { file, content: Ok(Content::Unchanged(previous, size)) });
     }
     let content = async {
-        let mut stream = files.open(&file).await?;
+        let mut stream = run.patient(files.open(&file)).await??;
         let mut head = BytesMut::new();
-        let ended = gather(&mut stream, &mut head, MIN_SIZE).await?;
+        let ended = gather(run, &mut stream, &mut head, MIN_SIZE).await?;
         // A store may give more than asked for in its last piece.
         if ended && head.len() <= MIN_SIZE {
             Ok(Content::Whole(head))
@@ -280,15 +313,17 @@ struct Trees<'a> {
 }
 
 impl Trees<'_> {
-    /// The blobs of a file that the parent has just so.
-    async fn unchanged(&self, file: &VirtualFile, single: Option<&Node>) -> Option<Vec<Id>> {
-        let (fingerprint, size) = (file.fingerprint?, file.size?);
+    /// The blobs and the size of a file that the parent has just so. A size that is not known before the file is
+    /// read tells nothing: the fingerprint does.
+    async fn unchanged(&self, file: &VirtualFile, single: Option<&Node>) -> Option<(Vec<Id>, u64)> {
+        let fingerprint = file.fingerprint?;
         let node = if file.path.is_empty() { single?.clone() } else { self.find(&file.path).await? };
         let same = node.kind == NodeKind::File
-            && node.size == size
+            && file.size.is_none_or(|size| node.size == size)
             && node.mtime == file.mtime
             && node.inode == fingerprint;
-        node.content.filter(|_| same)
+        let size = node.size;
+        node.content.filter(|_| same).map(|content| (content, size))
     }
 
     async fn find(&self, path: &[u8]) -> Option<Node> {

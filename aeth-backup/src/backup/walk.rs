@@ -38,7 +38,7 @@ pub(super) fn arrange(sources: &[Source]) -> Result<Branch> {
     for (source, place) in sources.iter().zip(places) {
         let ancestors = match source {
             Source::Path(path) => path.ancestors(),
-            Source::Files { .. } => Vec::new(),
+            Source::Files { .. } | Source::Copy(_) => Vec::new(),
         };
         let Some((last, above)) = place.split_last() else {
             return Err(Error::unsupported("the root of the file system cannot be a source")
@@ -144,7 +144,15 @@ fn save_source(
     let tools = run.tools()?;
     match source {
         Source::Path(source) => {
-            Walker { run, source, runtime, tools, device: None }.root(name, dir, previous)
+            Walker { run, source, runtime, tools, device: None, above: Vec::new() }.root(name, dir, previous)
+        }
+        Source::Copy(copy) => {
+            let made = runtime.block_on(run.patient_for(copy.limit(), copy.make()))?;
+            let (source, scratch) = made?;
+            // Workers read it when the walker has gone on; it is removed with the run.
+            run.scratches.lock().push(scratch);
+            Walker { run, source: &source, runtime, tools, device: None, above: Vec::new() }
+                .root(name, dir, previous)
         }
         Source::Files { at, files } => {
             VirtualWalker { run, files, runtime, tools, at: at.clone() }.root(name, dir, previous)

@@ -1,16 +1,27 @@
 //! What is backed up.
 
 mod blobs;
+mod command;
+mod config_set;
+mod copy;
 mod entry;
+mod git;
 pub(crate) mod path;
+mod rules;
 mod stat;
-pub(crate) mod streams;
+mod streams;
+mod volume;
 
 pub use blobs::BlobSource;
+pub use command::CommandSource;
+pub use config_set::ConfigSet;
+pub use copy::{CopySource, OnlineCopy};
 pub use entry::{FileSource, VirtualFile};
+pub use git::GitSource;
 pub use path::{Exclude, PathSource};
 pub(crate) use stat::{Stat, list_xattrs_fd, list_xattrs_path, node_of};
 pub use streams::StreamSource;
+pub use volume::VolumeSource;
 
 use aeth_core::{Error, Result};
 use std::sync::Arc;
@@ -28,6 +39,8 @@ pub enum Source {
         /// What gives them.
         files: Arc<dyn FileSource>,
     },
+    /// A consistent copy of something that is in use, made when the run comes to it.
+    Copy(CopySource),
 }
 
 impl Source {
@@ -42,6 +55,7 @@ impl Source {
         match self {
             Self::Path(source) => source.segments(),
             Self::Files { at, .. } => split(at.as_bytes()),
+            Self::Copy(copy) => split(copy.at().as_bytes()),
         }
     }
 }
@@ -49,6 +63,12 @@ impl Source {
 impl From<PathSource> for Source {
     fn from(source: PathSource) -> Self {
         Self::Path(source)
+    }
+}
+
+impl From<CopySource> for Source {
+    fn from(source: CopySource) -> Self {
+        Self::Copy(source)
     }
 }
 

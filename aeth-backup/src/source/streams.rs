@@ -3,7 +3,7 @@
 use super::entry::{FileSource, VirtualFile};
 use aeth_core::{Body, ByteStream, Error, Result};
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
@@ -76,15 +76,4 @@ impl FileSource for StreamSource {
                 .with_remedy("make a new source for each run")
         })
     }
-}
-
-/// Gathers a stream's pieces until there are `limit` bytes or it ends; true when it ended.
-pub(crate) async fn gather(stream: &mut ByteStream, into: &mut BytesMut, limit: usize) -> Result<bool> {
-    while into.len() < limit {
-        match stream.next().await {
-            Some(bytes) => into.extend_from_slice(&bytes?),
-            None => return Ok(true),
-        }
-    }
-    Ok(false)
 }

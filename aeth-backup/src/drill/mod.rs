@@ -1,0 +1,7 @@
+//! Proof by doing: a snapshot is restored somewhere else and compared with what it says.
+
+mod options;
+mod run;
+mod sample;
+
+pub use options::{DrillOptions, DrillReport};
