@@ -41,30 +41,44 @@
 //! | feature | adds |
 //! |---|---|
 //! | `sqlite` | the embedded engine, bundled |
+//! | `postgres` | PostgreSQL 12 or later, with replicas; TLS by rustls |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod database;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod error;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod migrate;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod observe;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod pool;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod statement;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod transact;
 
+#[cfg(feature = "postgres")]
+pub use postgres::{
+    Begin, Consistency, Isolation, Pooler, PostgresConn, PostgresDatabase, PostgresOptions,
+    PostgresTransaction, ServerStatus, Standing, TargetSession, Token,
+};
 #[cfg(feature = "sqlite")]
+pub use sqlite::{
+    Integrity, Snapshot, SqliteCacheTier, SqliteConn, SqliteDatabase, SqliteOptions, SqliteTierOptions,
+    SqliteTransaction, Synchronous,
+};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use {
     database::{Database, Engine},
     error::{SqlxResultExt, TransactError, from_sqlx},
     migrate::{MigrationReport, Migrations},
     observe::{SlowQuery, StatementStatistics},
-    sqlite::{
-        Integrity, Snapshot, SqliteCacheTier, SqliteConn, SqliteDatabase, SqliteOptions, SqliteTierOptions,
-        SqliteTransaction, Synchronous, TransactOptions,
-    },
     sqlx,
+    transact::TransactOptions,
 };

@@ -40,6 +40,11 @@ pub(super) fn normalise(sql: &str) -> String {
                 out.push_str(rest.get(..end).unwrap_or(rest));
                 end
             }
+            // A cast.
+            ':' if rest.starts_with("::") => {
+                out.push_str("::");
+                2
+            }
             '?' | ':' | '@' | '$' if begins_parameter(rest) => {
                 value(&mut out);
                 1 + word(rest.get(1..).unwrap_or_default())
@@ -153,7 +158,7 @@ mod tests {
         );
         assert_eq!(normalise("select 'unclosed"), "select ?");
         assert_eq!(normalise("/* unclosed"), "");
-        assert_eq!(normalise("a::b"), "a:?");
+        assert_eq!(normalise("a::B = :c"), "a::b = ?");
         assert!(normalise(&"x ".repeat(5000)).len() < MAX_TEXT + 8);
     }
 

@@ -2,6 +2,7 @@
 
 mod fingerprint;
 mod recorder;
+mod session;
 mod statements;
 
 pub(crate) use recorder::{Outcome, Recorder};

@@ -1,5 +1,6 @@
 //! The instruments of one database handle.
 
+use super::session::Lasting;
 use super::statements::{SlowQuery, StatementStatistics, Statements};
 use aeth_core::observe::standard::{database, labels};
 use aeth_core::observe::{Collector, Counter, Histogram};
@@ -69,7 +70,8 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn record(&self, sql: &str, outcome: Outcome) {
+    /// Notes a statement, and says what it may have left behind.
+    pub(crate) fn record(&self, sql: &str, outcome: Outcome) -> Lasting {
         let Outcome { writes, duration, rows, error } = outcome;
         let times = if writes { &self.writes } else { &self.reads };
         times.record_duration(duration);
@@ -79,11 +81,12 @@ impl Recorder {
                 counter.increment();
             }
         }
-        self.statements.record(sql, duration, rows, error);
+        let lasting = self.statements.record(sql, duration, rows, error);
         if duration >= self.slow_after {
             self.slow.increment();
             self.statements.record_slow(sql, self.clock.now(), (duration, rows, error));
         }
+        lasting
     }
 
     pub(crate) fn slow_queries(&self) -> Vec<SlowQuery> {

@@ -1,6 +1,7 @@
 //! Figures for each statement, and the slow ones.
 
 use super::fingerprint;
+use super::session::{self, Lasting};
 use aeth_core::ErrorKind;
 use aeth_core::observe::{Counter, Histogram, HistogramSnapshot};
 use parking_lot::{Mutex, RwLock};
@@ -70,10 +71,13 @@ impl Statement {
     }
 }
 
+type Found = (Arc<Statement>, Lasting);
+
 /// The figures for each fingerprint, bounded, and the latest slow statements.
 #[derive(Debug)]
 pub(super) struct Statements {
-    by_text: RwLock<HashMap<Box<str>, Arc<Statement>>>,
+    /// With what it may leave behind.
+    by_text: RwLock<HashMap<Box<str>, Found>>,
     by_fingerprint: RwLock<HashMap<u64, Arc<Statement>>>,
     others: Arc<Statement>,
     slow: Mutex<VecDeque<SlowQuery>>,
@@ -89,17 +93,24 @@ impl Statements {
         }
     }
 
-    pub(super) fn record(&self, sql: &str, duration: Duration, rows: u64, error: Option<ErrorKind>) {
-        let statement = self.find(sql);
+    pub(super) fn record(
+        &self,
+        sql: &str,
+        duration: Duration,
+        rows: u64,
+        error: Option<ErrorKind>,
+    ) -> Lasting {
+        let (statement, lasting) = self.find(sql);
         statement.time.record_duration(duration);
         statement.rows.add(rows);
         if error.is_some() {
             statement.errors.increment();
         }
+        lasting
     }
 
     pub(super) fn record_slow(&self, sql: &str, at: SystemTime, run: (Duration, u64, Option<ErrorKind>)) {
-        let found = self.find(sql);
+        let (found, _) = self.find(sql);
         // Those that share the last place are told apart here at least.
         let statement = if Arc::ptr_eq(&found, &self.others) {
             Statement::new(&fingerprint::normalise(sql))
@@ -150,11 +161,12 @@ impl Statements {
         statistics
     }
 
-    fn find(&self, sql: &str) -> Arc<Statement> {
-        if let Some(statement) = self.by_text.read().get(sql) {
-            return Arc::clone(statement);
+    fn find(&self, sql: &str) -> Found {
+        if let Some((statement, lasting)) = self.by_text.read().get(sql) {
+            return (Arc::clone(statement), *lasting);
         }
         let text = fingerprint::normalise(sql);
+        let lasting = session::lasting(&text);
         let key = fingerprint::hash(&text);
         let known = self.by_fingerprint.read().get(&key).map(Arc::clone);
         let statement = known.unwrap_or_else(|| {
@@ -166,8 +178,8 @@ impl Statements {
         });
         let mut by_text = self.by_text.write();
         if by_text.len() < TEXTS {
-            by_text.insert(sql.into(), Arc::clone(&statement));
+            by_text.insert(sql.into(), (Arc::clone(&statement), lasting));
         }
-        statement
+        (statement, lasting)
     }
 }

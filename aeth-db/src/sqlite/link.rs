@@ -3,29 +3,11 @@
 use super::connect::{Role, connect};
 use super::control::Control;
 use super::options::SqliteOptions;
+use crate::statement::Flags;
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Executor};
 use std::sync::Arc;
-
-/// What is known of a connection's state without asking it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Flags {
-    /// A statement was begun and not seen to its end.
-    pub(super) running: bool,
-    /// A transaction may be open.
-    pub(super) transaction: bool,
-    /// The host had it in its bare form.
-    pub(super) bare: bool,
-    /// It must not be used again.
-    pub(super) broken: bool,
-}
-
-impl Flags {
-    pub(super) fn is_clean(self) -> bool {
-        !(self.running || self.transaction || self.bare || self.broken)
-    }
-}
 
 /// A connection with what is known of it.
 #[derive(Debug)]

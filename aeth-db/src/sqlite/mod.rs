@@ -21,4 +21,3 @@ pub use maintain::Integrity;
 pub use options::{SqliteOptions, Synchronous};
 pub use snapshot::Snapshot;
 pub use tier::{SqliteCacheTier, SqliteTierOptions};
-pub use transact::TransactOptions;

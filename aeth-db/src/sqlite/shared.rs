@@ -2,11 +2,12 @@
 
 use super::conn::SqliteConn;
 use super::connect::{Role, connect};
-use super::link::{Flags, Link, Links};
+use super::link::{Link, Links};
 use super::options::SqliteOptions;
 use crate::error::{closed, from_sqlx};
 use crate::observe::Recorder;
 use crate::pool::{Hold, Holders};
+use crate::statement::Flags;
 use aeth_core::{Error, ErrorKind, Result, Tasks};
 use deadpool::Runtime;
 use deadpool::managed::{Object, Pool, PoolError, QueueMode, TimeoutType, Timeouts};

@@ -3,50 +3,10 @@
 use super::conn::SqliteTransaction;
 use super::handle::SqliteDatabase;
 use crate::error::TransactError;
+use crate::transact::TransactOptions;
 use aeth_core::{Error, Result, Retry};
 use futures_core::future::BoxFuture;
 use std::panic::Location;
-use std::time::Duration;
-
-/// How a transaction is repeated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TransactOptions {
-    /// How often it is tried in all, at least once. Default 5.
-    pub attempts: u32,
-    /// The longest wait before the second attempt; doubles with each. Default 10 ms.
-    pub backoff: Duration,
-    /// The longest wait of all. Default 1 s.
-    pub backoff_max: Duration,
-}
-
-impl Default for TransactOptions {
-    fn default() -> Self {
-        Self { attempts: 5, backoff: Duration::from_millis(10), backoff_max: Duration::from_secs(1) }
-    }
-}
-
-impl TransactOptions {
-    /// Sets how often it is tried in all; 0 counts as 1.
-    #[must_use]
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = attempts;
-        self
-    }
-
-    /// Sets the longest wait before the second attempt, and of all.
-    #[must_use]
-    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
-        (self.backoff, self.backoff_max) = (first, longest);
-        self
-    }
-
-    /// Full jitter: anything up to the doubled limit.
-    fn wait(&self, attempt: u32) -> Duration {
-        let limit = self.backoff.saturating_mul(1 << attempt.min(16)).min(self.backoff_max);
-        limit.mul_f64(fastrand::f64())
-    }
-}
 
 impl SqliteDatabase {
     /// Runs `work` in a write transaction: committed when it returns Ok, rolled back otherwise.

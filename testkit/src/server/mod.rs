@@ -1,5 +1,7 @@
 //! Private servers on free loopback ports.
 
+mod certificate;
+mod pgbouncer;
 mod postgres;
 mod redis;
 mod supervisor;
@@ -7,6 +9,7 @@ mod template;
 
 use std::net::{Ipv4Addr, TcpListener};
 
+pub use pgbouncer::{PgBouncer, PgBouncerBuilder};
 pub use postgres::{Postgres, PostgresBuilder};
 pub use redis::{Redis, RedisBuilder};
 

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::supervisor::Supervised;
-use super::{free_port, template};
+use super::{certificate, free_port, template};
 use crate::dir::service_dir;
 use crate::tool::{self, outcome};
 
@@ -34,6 +34,8 @@ pub struct Postgres {
 #[derive(Clone, Debug, Default)]
 pub struct PostgresBuilder {
     settings: Vec<String>,
+    access: Option<String>,
+    tls: bool,
 }
 
 impl PostgresBuilder {
@@ -44,13 +46,38 @@ impl PostgresBuilder {
         self
     }
 
+    /// Replaces the rules of who may connect how (`pg_hba.conf`). `psql` and the waiting for readiness use the
+    /// loopback interface as `postgres`, so leave that trusted for what they need.
+    #[must_use]
+    pub fn access(mut self, rules: &str) -> Self {
+        self.access = Some(format!("{rules}\n"));
+        self
+    }
+
+    /// Turns TLS on, with a certificate for `localhost` that signs itself; see [`Postgres::certificate`].
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
     /// Starts an empty cluster and waits until it accepts connections.
     #[must_use]
     #[track_caller]
-    pub fn start(self) -> Postgres {
+    pub fn start(mut self) -> Postgres {
         let bin = tool::postgres_bin().unwrap_or_else(|missing| panic!("{missing}"));
         let dir = service_dir();
-        template::copy_to(&bin, &dir.path().join("data"));
+        let data = dir.path().join("data");
+        template::copy_to(&bin, &data);
+        if let Some(rules) = &self.access {
+            std::fs::write(data.join("pg_hba.conf"), rules).expect("the new cluster can be written");
+        }
+        if self.tls {
+            certificate::make(dir.path());
+            self.settings.push("ssl=on".into());
+            self.settings.push(format!("ssl_cert_file={}", dir.path().join("server.crt").display()));
+            self.settings.push(format!("ssl_key_file={}", dir.path().join("server.key").display()));
+        }
         self.launch(bin, dir)
     }
 
@@ -61,7 +88,19 @@ impl PostgresBuilder {
         let dir = service_dir();
         let mut command = template::as_server_account(primary.program("pg_basebackup"));
         command.current_dir("/").arg("-D").arg(dir.path().join("data"));
-        command.args(["-R", "-X", "stream", "-c", "fast", "-U", "postgres", "-h", "127.0.0.1", "-p"]);
+        command.args([
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+            "--no-sync",
+            "-U",
+            "postgres",
+            "-h",
+            "127.0.0.1",
+            "-p",
+        ]);
         command.arg(primary.port.to_string());
         let output = command.output().expect("pg_basebackup starts");
         outcome(&command, &output).unwrap_or_else(|failure| panic!("{failure}"));
@@ -193,6 +232,20 @@ impl Postgres {
     #[track_caller]
     pub fn promote(&self) {
         self.psql("postgres", "SELECT pg_promote()");
+    }
+
+    /// Makes a standby follow another primary: the one that was promoted.
+    #[track_caller]
+    pub fn follow(&self, primary: &Self) {
+        let from = format!("host=127.0.0.1 port={} user=postgres", primary.port);
+        self.psql("postgres", &format!("ALTER SYSTEM SET primary_conninfo = '{from}'"));
+        self.psql("postgres", "SELECT pg_reload_conf()");
+    }
+
+    /// The certificate of a server with TLS, which is its own authority.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.path().join("server.crt")
     }
 
     /// Ends the server at once, as a crash does; [`restart`](Self::restart) brings it back through recovery.

@@ -21,6 +21,8 @@ const NEEDS: &[Need] = &[
         present: || found("redis-server") && found("redis-cli"),
     },
     Need { what: "PostgreSQL", packages: &["postgresql"], present: || testkit::postgres_bin().is_ok() },
+    Need { what: "PgBouncer", packages: &["pgbouncer"], present: || found("pgbouncer") },
+    Need { what: "OpenSSL", packages: &["openssl"], present: || found("openssl") },
     Need { what: "Python with venv", packages: &["python3", "python3-venv"], present: python::usable },
     Need { what: "promtool", packages: &["prometheus"], present: || found("promtool") },
     Need { what: "git", packages: &["git"], present: || found("git") },

@@ -1,5 +1,10 @@
 //! Foreign errors become ours here and nowhere else.
 
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
 use aeth_core::{Error, ErrorKind, Result};
 use sqlx::error::DatabaseError;
 use std::fmt;
@@ -18,11 +23,33 @@ use std::fmt;
 /// | foreign key | `Precondition` |
 /// | other constraints, SQL mistakes, wrong types | `Invalid` |
 /// | input/output | `Unavailable` |
+///
+/// | PostgreSQL says (SQLSTATE) | kind |
+/// |---|---|
+/// | serialization failure, deadlock, lock not available, too many connections | `Busy` |
+/// | connection lost, starting, shutting down | `Unavailable` |
+/// | canceled (statement timeout), idle in transaction for too long | `Timeout` |
+/// | disk full, out of memory | `Full` |
+/// | password, role, privilege, read-only | `Denied` |
+/// | unique, exclusion, duplicate object | `AlreadyExists` |
+/// | foreign key, transaction already aborted | `Precondition` |
+/// | no such database | `NotFound` |
+/// | other constraints, SQL mistakes, wrong values, limits of a statement | `Invalid` |
+/// | damaged data or index | `Corrupt` |
+/// | what the server or a pooler before it cannot do | `Unsupported` |
 #[must_use]
 pub fn from_sqlx(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(error) => from_database(error),
-        sqlx::Error::Io(error) => Error::from_io(error),
+        sqlx::Error::Io(error) => from_io(error),
+        sqlx::Error::AnyDriverError(error) => from_driver(error),
+        sqlx::Error::Tls(error) => no_tls(error),
+        // The limit of the protocol is 65,535 values.
+        sqlx::Error::Protocol(text) if text.contains("too many arguments") => {
+            Error::invalid("the statement has too many values")
+                .with_remedy("bind an array and use `= ANY($1)` or `unnest($1)`")
+                .with_source(sqlx::Error::Protocol(text))
+        }
         sqlx::Error::RowNotFound => Error::not_found("the query gave no row"),
         sqlx::Error::PoolClosed => closed(),
         sqlx::Error::PoolTimedOut => Error::timeout("no connection became free in time"),
@@ -51,7 +78,9 @@ pub(crate) fn closed() -> Error {
 /// The kind of an sqlx error, without making the whole error.
 pub(crate) fn kind_of(error: &sqlx::Error) -> ErrorKind {
     match error {
-        sqlx::Error::Database(error) => classify(code(&**error)).0,
+        sqlx::Error::Database(error) => classify(&**error).0,
+        sqlx::Error::Io(_) => ErrorKind::Unavailable,
+        sqlx::Error::AnyDriverError(error) => ours(&**error).map_or(ErrorKind::Other, Error::kind),
         sqlx::Error::RowNotFound => ErrorKind::NotFound,
         sqlx::Error::PoolClosed => ErrorKind::Closed,
         sqlx::Error::PoolTimedOut => ErrorKind::Timeout,
@@ -63,20 +92,60 @@ pub(crate) fn kind_of(error: &sqlx::Error) -> ErrorKind {
     }
 }
 
+/// An error of ours on its way through sqlx.
+#[cfg(feature = "postgres")]
+pub(crate) fn through_sqlx(error: Error) -> sqlx::Error {
+    sqlx::Error::AnyDriverError(Box::new(error))
+}
+
+fn ours<'e>(error: &'e (dyn std::error::Error + Send + Sync + 'static)) -> Option<&'e Error> {
+    error.downcast_ref()
+}
+
+fn from_driver(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    match ours(&*error) {
+        Some(ours) => ours.clone(),
+        None => Error::other("the database driver failed").with_source(error),
+    }
+}
+
 /// True when the engine gave up because of another connection's lock.
 pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(error) if matches!(code(&**error) & 0xff, 5 | 6))
+    let sqlx::Error::Database(error) = error else { return false };
+    #[cfg(feature = "sqlite")]
+    if let Some(error) = error.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+        return matches!(sqlite::code(error) & 0xff, 5 | 6);
+    }
+    // Serialization failure, deadlock.
+    matches!(error.code().as_deref(), Some("40001" | "40P01"))
 }
 
-/// The extended result code (<https://www.sqlite.org/rescode.html>); 1 when there is none.
-fn code(error: &dyn DatabaseError) -> i32 {
-    error.code().and_then(|code| code.parse().ok()).unwrap_or(1)
+/// True when the server may have become another one than it was: read-only, shutting down.
+pub(crate) fn suspects_server(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    matches!(error.code().as_deref(), Some("25006" | "57P01" | "57P02" | "57P03"))
+        // Its table was altered: the connection's prepared statement is of no use any more.
+        || error.message() == "cached plan must not change result type"
 }
 
+/// The kind of an error, what it says, what to do.
 type Verdict = (ErrorKind, &'static str, Option<&'static str>);
 
+fn classify(error: &dyn DatabaseError) -> Verdict {
+    #[cfg(feature = "postgres")]
+    if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        return postgres::classify(error);
+    }
+    #[cfg(feature = "sqlite")]
+    if let Some(error) = error.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+        return sqlite::classify(sqlite::code(error));
+    }
+    let _ = error;
+    (ErrorKind::Other, "the database engine failed", None)
+}
+
 fn from_database(error: Box<dyn DatabaseError>) -> Error {
-    let (kind, message, remedy) = classify(code(&*error));
+    let (kind, message, remedy) = classify(&*error);
     let made = Error::new(kind, message).with_source(sqlx::Error::Database(error));
     match remedy {
         Some(remedy) => made.with_remedy(remedy),
@@ -84,68 +153,24 @@ fn from_database(error: Box<dyn DatabaseError>) -> Error {
     }
 }
 
-fn classify(code: i32) -> Verdict {
-    if let Some(verdict) = classify_extended(code) {
-        return verdict;
-    }
-    match code & 0xff {
-        5 => (
-            ErrorKind::Busy,
-            "the database is locked by another connection",
-            Some("look for another process that holds a transaction open, or raise the busy timeout"),
-        ),
-        6 => (ErrorKind::Busy, "a table is locked by another statement of this connection", None),
-        15 | 17 => (ErrorKind::Busy, "the database changed under the statement", None),
-        11 | 26 => (
-            ErrorKind::Corrupt,
-            "the file is damaged or is no SQLite database",
-            Some("restore it from a backup; move it away, do not delete it, until that has worked"),
-        ),
-        13 => (ErrorKind::Full, "no space left for the database", Some("free some space and try again")),
-        7 => (ErrorKind::Full, "out of memory", None),
-        18 => (ErrorKind::Invalid, "the value or statement is too large", None),
-        8 => (
-            ErrorKind::Denied,
-            "the database is read-only here",
-            Some(
-                "write through `write()`; if that is what was done, make file, directory and mount writable",
-            ),
-        ),
-        3 | 23 => (ErrorKind::Denied, "permission denied", None),
-        14 => (
-            ErrorKind::NotFound,
-            "the database file cannot be opened",
-            Some("check that its directory exists and that this user may write there"),
-        ),
-        9 => (
-            ErrorKind::Timeout,
-            "the statement was stopped",
-            Some("its time ran out: look at its plan, or raise the statement timeout"),
-        ),
-        10 => (
-            ErrorKind::Unavailable,
-            "input or output failed below the database",
-            Some("look at the kernel's log for the disk"),
-        ),
-        19 => (ErrorKind::Invalid, "a constraint does not hold", None),
-        1 | 20 | 25 => (ErrorKind::Invalid, "the statement is wrong", None),
-        _ => (ErrorKind::Other, "the database engine failed", None),
-    }
+fn no_tls(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::Denied, "no TLS could be established")
+        .with_source(error)
+        .with_remedy("check `sslmode`, `sslrootcert` and the name in the server's certificate")
 }
 
-fn classify_extended(code: i32) -> Option<Verdict> {
-    match code {
-        // SQLITE_CONSTRAINT_{PRIMARYKEY, UNIQUE, ROWID}
-        1555 | 2067 | 2579 => Some((ErrorKind::AlreadyExists, "a row with this key exists", None)),
-        // SQLITE_CONSTRAINT_FOREIGNKEY
-        787 => Some((ErrorKind::Precondition, "a row that is referred to does not exist", None)),
-        // SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA
-        8458 | 8202 => Some((
-            ErrorKind::Corrupt,
-            "the file system or a checksum says that the data is damaged",
-            Some("check the disk and restore from a backup"),
-        )),
-        _ => None,
+/// A connection that is lost is no damaged data, whatever the system calls it.
+fn from_io(error: std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::InvalidData {
+        // That is how TLS reports what it does not believe.
+        return no_tls(error);
+    }
+    let made = Error::from_io(error);
+    match made.kind() {
+        ErrorKind::Corrupt | ErrorKind::Other | ErrorKind::NotFound | ErrorKind::Timeout => {
+            Error::unavailable("the connection to the database failed").with_source(made)
+        }
+        _ => made,
     }
 }
 
@@ -178,11 +203,12 @@ pub enum TransactError {
 
 impl TransactError {
     /// The host does not want the transaction. The error is the source of what
-    /// [`transact`](crate::SqliteDatabase::transact) returns.
+    /// `transact` returns.
     pub fn abort(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Abort(error.into())
     }
 
+    #[cfg(feature = "sqlite")]
     pub(crate) fn is_worth_repeating(&self) -> bool {
         match self {
             Self::Sql(error) => kind_of(error) == ErrorKind::Busy,

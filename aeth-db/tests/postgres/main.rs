@@ -1,0 +1,15 @@
+//! PostgreSQL, the real one: private clusters.
+#![cfg(all(feature = "postgres", feature = "integration"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::clone_on_ref_ptr,
+    clippy::large_futures,
+    missing_docs
+)]
+
+mod cancel;
+mod pool;
+mod support;
+mod transact;
+mod trouble;
