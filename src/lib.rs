@@ -45,11 +45,11 @@ pub use aeth_cache as cache;
 /// The contracts, for whoever writes a tier, a store, a sink or a metrics source.
 pub use aeth_core as core;
 /// The database.
-#[cfg(feature = "sqlite")]
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
 pub use aeth_db as db;
-#[cfg(feature = "sqlite")]
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
 pub use aeth_db::{Database, Migrations, SqlxResultExt, sqlx};
 /// The files.
 #[cfg(feature = "files")]

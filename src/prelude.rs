@@ -5,7 +5,7 @@ pub use crate::backup::RestorePoint;
 pub use crate::{Secret, Settings, Storage};
 #[cfg(feature = "cache")]
 pub use aeth_cache::{Cache, CacheOptions};
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use aeth_db::{Database, Migrations, SqlxResultExt};
 #[cfg(feature = "files")]
 pub use aeth_files::Files;
