@@ -2,15 +2,16 @@
 #![cfg(feature = "integration")]
 #![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod support;
+
 use aeth_cache::redis::{Redis, RedisOptions, RedisTier, Topology};
 use aeth_core::cache::{CacheTier, CacheTierExt, Entry, LeaseLookup, Lookup, PutOutcome};
 use aeth_core::coord::{Backplane, BackplaneEvent};
 use aeth_core::{Error, ErrorKind, Key, Lifecycle, Namespace, Secret, SystemClock};
 use futures_util::StreamExt;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use support::stub::{Reply, stub};
+use support::until;
 
 const LIMIT: Duration = Duration::from_millis(300);
 
@@ -41,16 +42,6 @@ fn outage(lookup: Lookup) -> Error {
         Lookup::Unavailable(error) => error,
         other => panic!("expected an outage, got {other:?}"),
     }
-}
-
-/// Repeats until it holds; how long that took.
-async fn until<F: AsyncFnMut() -> bool>(mut holds: F) -> Duration {
-    let start = Instant::now();
-    while !holds().await {
-        assert!(start.elapsed() < Duration::from_secs(20), "it never came");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    start.elapsed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -227,39 +218,6 @@ async fn passwords_and_permissions() {
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
 }
 
-/// A server that greets as Redis does and then does what it likes.
-async fn stub(answer: &'static [u8], then_close: bool) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut bytes = vec![0; 64 * 1024];
-                let mut greeted = false;
-                while let Ok(count) = socket.read(&mut bytes).await {
-                    if count == 0 {
-                        return;
-                    }
-                    if !greeted && bytes[..count].windows(5).any(|w| w == b"HELLO") {
-                        greeted = true;
-                        let hello = b"%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n";
-                        socket.write_all(hello).await.unwrap();
-                        for _ in 0..bytes[..count].windows(7).filter(|w| *w == b"SETINFO").count() {
-                            socket.write_all(b"+OK\r\n").await.unwrap();
-                        }
-                        continue;
-                    }
-                    socket.write_all(answer).await.unwrap();
-                    if then_close {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    address
-}
-
 #[tokio::test]
 async fn answers_that_are_none() {
     let cases: [(&str, &[u8], bool, &[ErrorKind]); 8] = [
@@ -267,18 +225,14 @@ async fn answers_that_are_none() {
         ("at once", b"", true, &[ErrorKind::Unavailable]),
         ("never", b"", false, &[ErrorKind::Timeout]),
         ("nonsense", b"HTTP/1.1 400 Bad Request\r\n\r\n", false, &[ErrorKind::Unavailable]),
-        (
-            "loading",
-            b"-LOADING Redis is loading\r\n-LOADING Redis is loading\r\n",
-            false,
-            &[ErrorKind::Unavailable],
-        ),
-        ("moved", b"-MOVED 1 127.0.0.1:1\r\n-MOVED 1 127.0.0.1:1\r\n", false, &[ErrorKind::Unavailable]),
-        ("cluster down", b"-CLUSTERDOWN x\r\n-CLUSTERDOWN x\r\n", false, &[ErrorKind::Unavailable]),
-        ("another shape", b":7\r\n:7\r\n", false, &[ErrorKind::Unavailable]),
+        ("loading", b"-LOADING Redis is loading\r\n", false, &[ErrorKind::Unavailable]),
+        ("moved", b"-MOVED 1 127.0.0.1:1\r\n", false, &[ErrorKind::Unavailable]),
+        ("cluster down", b"-CLUSTERDOWN x\r\n", false, &[ErrorKind::Unavailable]),
+        ("another shape", b":7\r\n", false, &[ErrorKind::Unavailable]),
     ];
     for (name, answer, close, kinds) in cases {
-        let address = stub(answer, close).await;
+        let reply = if close { Reply::Close(answer) } else { Reply::Bytes(answer) };
+        let address = stub(move |_| reply.clone()).await;
         let (_redis, tier) = open(options(&format!("redis://{address}")));
         for _ in 0..3 {
             let start = Instant::now();

@@ -104,6 +104,13 @@ fn io(error: &RedisError) -> Error {
     if error.is_timeout() {
         return Error::timeout("the server did not answer in time");
     }
+    // The TLS library's reasons come as text: an unknown issuer, another name, an alert that wants a certificate.
+    let text = error.to_string().to_ascii_lowercase();
+    if text.contains("certificate") || text.contains("unknownca") {
+        return Error::new(ErrorKind::Denied, "one side does not accept the other's certificate").with_remedy(
+            "check tls.ca against the server's issuer, tls.client against its tls-auth-clients, and the host name",
+        );
+    }
     if error.is_connection_refusal() {
         return Error::unavailable("nobody listens at the server's address")
             .with_remedy("start the server, or correct the address");

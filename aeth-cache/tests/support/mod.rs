@@ -1,7 +1,10 @@
 //! What the tests share.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "each test file uses its part")]
 
 pub mod bus;
+#[cfg(feature = "integration")]
+pub mod fleet;
+pub mod stub;
 pub mod tier;
 
 use aeth_cache::{Cache, CacheOptions, Caches, CachesBuilder};
@@ -121,4 +124,14 @@ pub fn figures(caches: &Caches) -> BTreeMap<String, f64> {
     let mut figures = Figures::default();
     caches.collect(&mut figures);
     figures.0
+}
+
+/// Repeats until it holds; how long that took.
+pub async fn until<F: AsyncFnMut() -> bool>(mut holds: F) -> Duration {
+    let start = std::time::Instant::now();
+    while !holds().await {
+        assert!(start.elapsed() < Duration::from_secs(60), "it never came");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    start.elapsed()
 }

@@ -25,6 +25,7 @@ const NEEDS: &[Need] = &[
     Need { what: "OpenSSL", packages: &["openssl"], present: || found("openssl") },
     Need { what: "Python with venv", packages: &["python3", "python3-venv"], present: python::usable },
     Need { what: "promtool", packages: &["prometheus"], present: || found("promtool") },
+    Need { what: "OpenSSL", packages: &["openssl"], present: || found("openssl") },
     Need { what: "git", packages: &["git"], present: || found("git") },
 ];
 
