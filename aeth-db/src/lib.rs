@@ -65,8 +65,8 @@ mod transact;
 
 #[cfg(feature = "postgres")]
 pub use postgres::{
-    Begin, Consistency, Isolation, Pooler, PostgresConn, PostgresDatabase, PostgresOptions,
-    PostgresTransaction, ServerStatus, Standing, TargetSession, Token,
+    Begin, Consistency, Isolation, ListenEvent, Pooler, PostgresBackplane, PostgresConn, PostgresDatabase,
+    PostgresLeaderLock, PostgresOptions, PostgresTransaction, ServerStatus, Standing, TargetSession, Token,
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::{

@@ -3,6 +3,7 @@
 use super::conn::PostgresConn;
 use super::endpoint::places;
 use super::fleet::{Fleet, Standing};
+use super::lock::Locks;
 use super::node::Node;
 use super::options::PostgresOptions;
 use super::probe::{probe, probe_forever};
@@ -73,6 +74,8 @@ impl PostgresDatabase {
             fleet: Fleet::new(nodes.len(), options.system_identifier),
             tasks: Tasks::new(),
             closing: false.into(),
+            locks: Locks::default(),
+            hub: std::sync::OnceLock::new(),
             nodes,
             options,
         });

@@ -1,11 +1,14 @@
 //! The engine for more than one machine.
 
+mod backplane;
 mod conn;
 mod endpoint;
 mod executor;
 mod fleet;
 mod handle;
 mod link;
+mod listen;
+mod lock;
 mod migrate;
 mod node;
 mod observe;
@@ -19,9 +22,12 @@ mod token;
 mod transact;
 mod transaction;
 
+pub use backplane::PostgresBackplane;
 pub use conn::PostgresConn;
 pub use fleet::Standing;
 pub use handle::{PostgresDatabase, ServerStatus};
+pub use listen::ListenEvent;
+pub use lock::PostgresLeaderLock;
 pub use options::{Pooler, PostgresOptions};
 pub use route::Consistency;
 pub use target::TargetSession;

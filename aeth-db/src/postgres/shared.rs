@@ -3,6 +3,8 @@
 use super::conn::{PostgresConn, Role};
 use super::fleet::{Fleet, Standing};
 use super::link::{Link, Links};
+use super::listen::Subscriber;
+use super::lock::Locks;
 use super::node::{Node, SETTLE};
 use super::options::{Pooler, PostgresOptions};
 use crate::error::{closed, from_sqlx};
@@ -13,9 +15,10 @@ use deadpool::managed::{Object, PoolError, TimeoutType, Timeouts};
 use sqlx::{Connection, PgConnection};
 use std::fmt::Write;
 use std::panic::Location;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::mpsc::Sender;
 
 /// A connection that was interrupted so often is closed: what it prepared in vain stays on the server.
 const INTERRUPTIONS: u32 = 64;
@@ -32,6 +35,9 @@ pub(super) struct Shared {
     pub(super) recorder: Recorder,
     pub(super) tasks: Tasks,
     pub(super) closing: AtomicBool,
+    pub(super) locks: Locks,
+    /// The session that listens.
+    pub(super) hub: OnceLock<Sender<Subscriber>>,
 }
 
 impl Shared {

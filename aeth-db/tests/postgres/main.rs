@@ -8,7 +8,10 @@
     missing_docs
 )]
 
+mod bouncer;
 mod cancel;
+mod cluster;
+mod coord;
 mod pool;
 mod support;
 mod transact;

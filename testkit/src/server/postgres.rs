@@ -36,6 +36,7 @@ pub struct PostgresBuilder {
     settings: Vec<String>,
     access: Option<String>,
     tls: bool,
+    stranger: bool,
 }
 
 impl PostgresBuilder {
@@ -54,6 +55,14 @@ impl PostgresBuilder {
         self
     }
 
+    /// Initialises the cluster anew. The others are copies of one and have its system identifier, as if they were
+    /// one cluster's.
+    #[must_use]
+    pub fn stranger(mut self) -> Self {
+        self.stranger = true;
+        self
+    }
+
     /// Turns TLS on, with a certificate for `localhost` that signs itself; see [`Postgres::certificate`].
     #[must_use]
     pub fn tls(mut self) -> Self {
@@ -68,7 +77,11 @@ impl PostgresBuilder {
         let bin = tool::postgres_bin().unwrap_or_else(|missing| panic!("{missing}"));
         let dir = service_dir();
         let data = dir.path().join("data");
-        template::copy_to(&bin, &data);
+        if self.stranger {
+            template::initdb(&bin, &data);
+        } else {
+            template::copy_to(&bin, &data);
+        }
         if let Some(rules) = &self.access {
             std::fs::write(data.join("pg_hba.conf"), rules).expect("the new cluster can be written");
         }
@@ -293,6 +306,8 @@ fn launch(bin: &Path, dir: &Path, port: u16, settings: &[String]) -> Supervised 
         "fsync=off".into(),
         "wal_level=logical".into(),
         "max_wal_senders=10".into(),
+        // Two base backups at once must not take the log from one another, nor a standby that was away lose it.
+        "wal_keep_size=256MB".into(),
         "max_connections=200".into(),
         "shared_buffers=64MB".into(),
         "logging_collector=off".into(),

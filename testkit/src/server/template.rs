@@ -39,8 +39,9 @@ fn ensure(bin: &Path) -> PathBuf {
     template
 }
 
+/// Makes a cluster in `data`, which must not exist.
 #[track_caller]
-fn initdb(bin: &Path, data: &Path) {
+pub(crate) fn initdb(bin: &Path, data: &Path) {
     let mut command = as_server_account(bin.join("initdb"));
     command.current_dir("/").env("LC_ALL", "C.UTF-8").arg("-D").arg(data);
     command.args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
