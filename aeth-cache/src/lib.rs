@@ -16,6 +16,8 @@
 //! | per call | [`Cache::with`], [`CallOptions`] |
 //! | why a key is served or not | [`Cache::explain`] |
 //! | bytes in memory as a tier; a stack of tiers as one | [`MemoryTier`], [`Tiers`] |
+//! | a warm start, snapshots | [`Warming`], [`Caches::warm_up`], [`Caches::snapshot`] |
+//! | what happens, as a stream | [`Caches::events`] |
 //! | metrics, health, shutdown | `MetricsSource`, `HealthCheck`, `Lifecycle` on [`Caches`] |
 //!
 //! # Coherence
@@ -38,6 +40,7 @@ mod caches;
 mod codec;
 mod coherence;
 mod error;
+mod events;
 mod flight;
 mod guard;
 mod item;
@@ -53,6 +56,7 @@ mod space;
 mod striped;
 mod tiers;
 mod time;
+mod warm;
 mod wire;
 
 pub use behind::{WhenFull, WriteBehind, WriteMode};
@@ -60,12 +64,14 @@ pub use cache::Cache;
 pub use caches::{Caches, CachesBuilder, L1Engine};
 pub use codec::{Codec, Json, Postcard, Raw};
 pub use error::{BoxError, loader_error};
+pub use events::{CacheEvent, CacheEvents, EventKey, EventKind};
 pub use item::Item;
 pub use key::CacheKey;
 pub use memory::MemoryTier;
 pub use options::{CacheOptions, CallOptions};
 pub use space::{EntryReport, EntryState, Explanation, TierReport};
 pub use tiers::Tiers;
+pub use warm::{RestoreReport, WarmProgress, WarmReport, Warming, Warmup};
 #[cfg(feature = "seal")]
 pub use wire::CacheKeys;
 #[cfg(any(feature = "zstd", feature = "lz4"))]

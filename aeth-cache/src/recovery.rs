@@ -4,6 +4,7 @@
 //! could overwrite a newer one. What waits here also hides the old entries from this process, should the tiers
 //! answer reads before the removals have reached them.
 
+use crate::events::{CacheEvent, EventKind, Events};
 use crate::guard::{timed, urgent};
 use aeth_core::cache::CacheTier;
 use aeth_core::{Clock, Key, Namespace, Result, Tag, Tasks};
@@ -48,6 +49,7 @@ pub(crate) struct Recovery {
     tier: Option<Arc<dyn CacheTier>>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
+    events: Arc<Events>,
 }
 
 /// Some of what waits, taken to be replayed.
@@ -59,7 +61,12 @@ struct Part {
 }
 
 impl Recovery {
-    pub(crate) fn new(tier: Option<Arc<dyn CacheTier>>, clock: Arc<dyn Clock>, tasks: Tasks) -> Arc<Self> {
+    pub(crate) fn new(
+        tier: Option<Arc<dyn CacheTier>>,
+        clock: Arc<dyn Clock>,
+        tasks: Tasks,
+        events: Arc<Events>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             waiting: Mutex::default(),
             count: AtomicUsize::new(0),
@@ -67,6 +74,7 @@ impl Recovery {
             tier,
             clock,
             tasks,
+            events,
         })
     }
 
@@ -199,5 +207,9 @@ impl Recovery {
             }
         }
         self.recount(&all);
+        self.events.tell(EventKind::Recovery, || {
+            let sent = part.keys.len() + part.tags.len() + usize::from(part.clear);
+            Some(CacheEvent::Recovery { namespace: part.namespace.clone(), sent, pending: self.len() })
+        });
     }
 }

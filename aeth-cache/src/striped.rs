@@ -31,10 +31,12 @@ fn stripe() -> usize {
 }
 
 impl StripedCounter {
+    /// Adds one, and gives what this thread's part of the count was before.
     #[inline]
-    pub(crate) fn increment(&self) {
-        if let Some(line) = self.0.get(stripe()) {
-            line.0.fetch_add(1, Relaxed);
+    pub(crate) fn increment(&self) -> u64 {
+        match self.0.get(stripe()) {
+            Some(line) => line.0.fetch_add(1, Relaxed),
+            None => 0,
         }
     }
 

@@ -63,11 +63,11 @@ impl<V: Send + Sync + 'static> Cache<V> {
         let arrival = match self.look(key) {
             Ok(arrival) => arrival,
             Err(Some(stale)) if self.call.allow_stale => {
-                self.space.stats.count(Origin::Stale);
+                self.answered(key, Origin::Stale);
                 stale
             }
             Err(_) => {
-                self.space.stats.misses.increment();
+                self.answered(key, Origin::Loader);
                 return None;
             }
         };
@@ -90,7 +90,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
             // The answer that the tiers' silence would end in, without the way there.
             Err(Some(stale)) if self.serves_stale() && self.space.lower_is_out() => {
                 self.space.check_open()?;
-                self.space.stats.count(Origin::Stale);
+                self.answered(key, Origin::Stale);
                 return self.typed(stale);
             }
             Err(_) => {}
@@ -190,20 +190,32 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// The path of a hit: what L1 has that is fresh, counted; otherwise the stale one, not counted.
     #[inline]
     fn look<K: CacheKey + ?Sized>(&self, key: &K) -> Result<Arrival, Option<Arrival>> {
-        key.with_bytes(|bytes| match self.space.look(&self.space.key(bytes)) {
-            Found::Fresh(slot) | Found::Early(slot) => Ok(self.space.hit(slot)),
-            Found::Stale(slot) => Err(Some(Arrival::new(slot.value, Origin::Stale))),
-            Found::Nothing => Err(None),
+        key.with_bytes(|bytes| {
+            let key = self.space.key(bytes);
+            match self.space.look(&key) {
+                Found::Fresh(slot) | Found::Early(slot) => Ok(self.space.hit(&key, slot)),
+                Found::Stale(slot) => Err(Some(Arrival::new(slot.value, Origin::Stale))),
+                Found::Nothing => Err(None),
+            }
         })
     }
 
     /// The same for callers that bring a loader: an entry that is due for its early refresh is left to the load.
     #[inline]
     fn look_without_refresh<K: CacheKey + ?Sized>(&self, key: &K) -> Result<Arrival, ()> {
-        key.with_bytes(|bytes| match self.space.look(&self.space.key(bytes)) {
-            Found::Fresh(slot) => Ok(self.space.hit(slot)),
-            _ => Err(()),
+        key.with_bytes(|bytes| {
+            let key = self.space.key(bytes);
+            match self.space.look(&key) {
+                Found::Fresh(slot) => Ok(self.space.hit(&key, slot)),
+                _ => Err(()),
+            }
         })
+    }
+
+    /// Counts an answer that is not a plain hit.
+    #[cold]
+    fn answered<K: CacheKey + ?Sized>(&self, key: &K, origin: Origin) {
+        key.with_bytes(|bytes| self.space.answered(&self.space.key(bytes), origin));
     }
 
     fn serves_stale(&self) -> bool {

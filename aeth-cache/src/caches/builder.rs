@@ -3,12 +3,14 @@
 use super::{Caches, Shared};
 use crate::behind::{Behind, WriteBehind};
 use crate::coherence::{Coherence, Leases};
+use crate::events::{CacheEvent, EventKind, Events};
 use crate::flight::Flights;
 use crate::guard::{GuardedTier, Limits};
 use crate::l1::{EngineKind, KeyHasher, L1};
 use crate::recovery::Recovery;
 use crate::tiers::Tiers;
 use crate::time::CoarseClock;
+use crate::warm::{Heat, Warming, Warmth};
 use aeth_core::cache::{CacheTier, TierCapability};
 use aeth_core::coord::Backplane;
 use aeth_core::policy::BreakerSettings;
@@ -16,7 +18,7 @@ use aeth_core::{Clock, Error, Result, Tasks};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 /// The least budget of the first level.
@@ -45,6 +47,7 @@ pub struct CachesBuilder {
     backplane: Option<Arc<dyn Backplane>>,
     behind: WriteBehind,
     limits: Limits,
+    warming: Option<Warming>,
 }
 
 impl Default for CachesBuilder {
@@ -58,6 +61,7 @@ impl Default for CachesBuilder {
             backplane: None,
             behind: WriteBehind::default(),
             limits: Limits::default(),
+            warming: None,
         }
     }
 }
@@ -138,6 +142,13 @@ impl CachesBuilder {
         self
     }
 
+    /// Remembers what is hot across restarts; see [`Warming`] and [`Caches::warm_up`].
+    #[must_use]
+    pub fn warming(mut self, warming: Warming) -> Self {
+        self.warming = Some(warming);
+        self
+    }
+
     /// Makes the background work part of this group. Default: a group of its own.
     #[must_use]
     pub fn tasks(mut self, tasks: &Tasks) -> Self {
@@ -148,7 +159,8 @@ impl CachesBuilder {
     /// Builds them. Needs no runtime and opens nothing.
     ///
     /// # Errors
-    /// `Invalid` for a budget below 64 KiB, a call timeout of zero, and a write-behind queue without room.
+    /// `Invalid` for a budget below 64 KiB, a call timeout of zero, a write-behind queue without
+    /// room, and a warming that saves or reads nothing.
     pub fn build(self) -> Result<Caches> {
         if self.memory < LEAST {
             return Err(Error::invalid(format!("a cache budget of {} bytes is too small", self.memory))
@@ -159,6 +171,9 @@ impl CachesBuilder {
                 .with_remedy("allow the tiers some time, or none of them"));
         }
         self.behind.validate()?;
+        if let Some(warming) = &self.warming {
+            warming.validate()?;
+        }
         let coarse = match self.clock {
             Some(clock) => CoarseClock::exact(clock),
             None => CoarseClock::ticking(),
@@ -192,16 +207,20 @@ impl CachesBuilder {
             None => lower.as_ref(),
         };
         let told = leased.is_some_and(|tier| tier.capabilities().has(TierCapability::LeaseEvents));
+        let events = Events::new();
         for guard in &guards {
             let tier = guard.name().into_owned();
+            let events = Arc::clone(&events);
             guard.gate().on_change(Box::new(move |state| {
                 tracing::info!(tier, ?state, "the circuit breaker of a cache tier changed");
+                events.tell(EventKind::Breaker, || Some(CacheEvent::Breaker { tier: tier.clone(), state }));
             }));
         }
         let tasks = self.tasks.unwrap_or_default();
-        let recovery = Recovery::new(lower.clone(), Arc::clone(coarse.clock()), tasks.clone());
+        let recovery =
+            Recovery::new(lower.clone(), Arc::clone(coarse.clock()), tasks.clone(), Arc::clone(&events));
         let shared = Shared {
-            l1: L1::new(kind, self.memory),
+            l1: L1::new(kind, self.memory, Arc::clone(&events)),
             hasher: KeyHasher::default(),
             coarse,
             flights: Arc::new(Flights::new()),
@@ -210,6 +229,11 @@ impl CachesBuilder {
             guards,
             recovery,
             behind: Behind::new(self.behind),
+            events,
+            heat: self.warming.as_ref().map_or_else(Heat::off, |warming| Heat::new(warming.tracked())),
+            warmth: self.warming.map(Warmth::new),
+            instance: fastrand::u64(..),
+            changing: AtomicUsize::new(0),
             coherence: self.backplane.map(Coherence::new),
             leases: Leases::new(told),
             tasks,

@@ -19,6 +19,10 @@ const LOCAL_HITS: Descriptor =
     Descriptor::counter("aeth_cache_local_hits", "Look-ups answered from the decoded first level.");
 const PUTS: Descriptor = Descriptor::counter("aeth_cache_puts", "Values put by the application.");
 const REMOVALS: Descriptor = Descriptor::counter("aeth_cache_removals", "Keys removed by the application.");
+const EXPIRED: Descriptor = Descriptor::counter(
+    "aeth_cache_expirations",
+    "Entries of the first level found past their time, cleared or invalidated by a tag.",
+);
 const TOO_LARGE: Descriptor =
     Descriptor::counter("aeth_cache_too_large", "Values larger than what the first level can hold.");
 const UNDECODABLE: Descriptor =
@@ -102,6 +106,7 @@ fn collect_space(space: &Space, out: &mut dyn Collector) {
         (&SHARED_LOADS, &stats.shared_loads),
         (&PUTS, &stats.puts),
         (&REMOVALS, &stats.removals),
+        (&EXPIRED, &stats.expired),
         (&TOO_LARGE, &stats.too_large),
         (&UNDECODABLE, &stats.undecodable),
         (&TIER_ERRORS, &stats.tier_errors),

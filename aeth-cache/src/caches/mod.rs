@@ -11,6 +11,7 @@ use crate::behind::Behind;
 use crate::cache::Cache;
 use crate::coherence::{Coherence, Leases};
 use crate::error::closed;
+use crate::events::{CacheEvents, EventKind, Events};
 use crate::flight::Flights;
 use crate::guard::GuardedTier;
 use crate::l1::{KeyHasher, L1};
@@ -19,14 +20,16 @@ use crate::recovery::Recovery;
 use crate::space::Space;
 use crate::tiers::Tiers;
 use crate::time::CoarseClock;
+use crate::warm::{Heat, RestoreReport, Warmth, Warmup};
 use aeth_core::cache::CacheTier;
 use aeth_core::policy::BreakerState;
 use aeth_core::{Error, Namespace, Result, Tasks};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::any::{TypeId, type_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What the namespaces share.
@@ -43,6 +46,13 @@ pub(crate) struct Shared {
     pub(crate) guards: Vec<Arc<GuardedTier>>,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) behind: Behind,
+    pub(crate) events: Arc<Events>,
+    pub(crate) heat: Heat,
+    pub(crate) warmth: Option<Warmth>,
+    /// Tells this process's caches from all others.
+    pub(crate) instance: u64,
+    /// Changes that have begun and not ended.
+    changing: AtomicUsize,
     pub(crate) coherence: Option<Coherence>,
     pub(crate) leases: Leases,
     pub(crate) tasks: Tasks,
@@ -50,9 +60,27 @@ pub(crate) struct Shared {
     spaces: Mutex<BTreeMap<Namespace, Arc<Space>>>,
 }
 
+/// A change under way, for which a close waits.
+#[derive(Debug)]
+pub(crate) struct Changing(Arc<Shared>);
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        self.0.changing.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Shared {
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Begins a change, unless the caches are closed.
+    pub(crate) fn change(self: &Arc<Self>) -> Result<Changing> {
+        // In this order: a close sees this change, or this change sees the close.
+        self.changing.fetch_add(1, Ordering::SeqCst);
+        let changing = Changing(Arc::clone(self));
+        if self.closed.load(Ordering::SeqCst) { Err(closed()) } else { Ok(changing) }
     }
 
     pub(crate) fn space(&self, name: &Namespace) -> Option<Arc<Space>> {
@@ -149,6 +177,14 @@ impl Caches {
         self.shared.recovery.len()
     }
 
+    /// What happens from now on, of these kinds ([`EventKind::ALL`] for all of them).
+    ///
+    /// Watching hits, misses or puts makes each of them dearer by about a microsecond; the other kinds are rare.
+    #[must_use]
+    pub fn events(&self, kinds: &[EventKind]) -> CacheEvents {
+        self.shared.events.subscribe(kinds)
+    }
+
     /// The state of each lower tier's circuit breaker, by the tier's name, from the top.
     #[must_use]
     pub fn breakers(&self) -> Vec<(String, BreakerState)> {
@@ -173,6 +209,66 @@ impl Caches {
     /// Cancel-safe: what has not been sent goes on waiting.
     pub async fn flush(&self, limit: Duration) -> Result<()> {
         self.shared.drain_behind(limit).await
+    }
+
+    /// Begins to warm up: restores what was saved at the last close, then reads what was hot from the lower tiers. To
+    /// be called when the caches are open; those that are not by then stay cold.
+    ///
+    /// Nothing comes back whose time is over, or that was changed here since the start. Where others write too (a
+    /// shared tier, a backplane) a restored value is stale until the lower tiers have confirmed it.
+    ///
+    /// # Errors
+    /// `Invalid` without [`CachesBuilder::warming`], and outside of a tokio runtime; `Closed`. Whatever else goes
+    /// wrong is in the report.
+    pub fn warm_up(&self) -> Result<Warmup> {
+        self.shared.warm_up()
+    }
+
+    /// Saves the keys of the first level now, as [`Warming`](crate::Warming) does from time to time. Gives how many.
+    ///
+    /// # Errors
+    /// Those of the place; 0 keys without [`CachesBuilder::warming`].
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: the keys saved before stay, or are replaced whole.
+    pub async fn save_hot_keys(&self) -> Result<usize> {
+        self.shared.save_keys().await
+    }
+
+    /// The values of the first level with the state of their keys, at most `bytes` of them, the hottest first. The
+    /// format has a version; values of caches that seal are sealed.
+    ///
+    /// # Errors
+    /// `Closed`.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    pub async fn snapshot(&self, bytes: u64) -> Result<Bytes> {
+        if self.shared.is_closed() {
+            return Err(closed().with_operation("snapshot"));
+        }
+        let shared = Arc::clone(&self.shared);
+        let work = move || shared.write_values(&shared.kept(), bytes, false);
+        let done = self.shared.tasks.spawn_blocking(work).await;
+        done.map_err(|error| Error::other("the snapshot ended early").with_source(error))
+    }
+
+    /// Puts the values of a [`snapshot`](Self::snapshot) back, where nothing stands: those whose time is not over and
+    /// whose key has not been put, removed, invalidated or cleared since. Of another process only what was saved at
+    /// its close ([`Warming`](crate::Warming)) is taken, because nobody knows what changed there afterwards.
+    ///
+    /// # Errors
+    /// `Corrupt` for damaged bytes, `Unsupported` for those of a newer release; `Closed`.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: it goes on, and its report is lost.
+    pub async fn restore(&self, snapshot: Bytes) -> Result<RestoreReport> {
+        if self.shared.is_closed() {
+            return Err(closed().with_operation("restore"));
+        }
+        let shared = Arc::clone(&self.shared);
+        let done = self.shared.tasks.spawn_blocking(move || shared.restore(&snapshot)).await;
+        done.map_err(|error| Error::other("the restore ended early").with_source(error))?
     }
 
     /// True while changes by other processes are heard; `None` without a backplane.

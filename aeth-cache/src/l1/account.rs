@@ -1,5 +1,8 @@
 //! What each namespace holds in the shared first level.
 
+use super::L1Key;
+use crate::events::{CacheEvent, EventKey, EventKind, Events};
+use aeth_core::Namespace;
 use aeth_core::observe::{Counter, Gauge};
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -12,15 +15,22 @@ pub(crate) struct Account {
     pub(crate) evictions: Counter,
 }
 
-/// The accounts by namespace number.
-#[derive(Debug, Default)]
-pub(crate) struct Accounts(RwLock<Vec<Arc<Account>>>);
+/// The accounts by namespace number, and whom to tell of evictions.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    spaces: RwLock<Vec<(Namespace, Arc<Account>)>>,
+    events: Arc<Events>,
+}
 
 impl Accounts {
-    pub(crate) fn register(&self) -> (u32, Arc<Account>) {
-        let mut accounts = self.0.write();
+    pub(crate) fn new(events: Arc<Events>) -> Self {
+        Self { spaces: RwLock::default(), events }
+    }
+
+    pub(crate) fn register(&self, name: &Namespace) -> (u32, Arc<Account>) {
+        let mut accounts = self.spaces.write();
         let account = Arc::new(Account::default());
-        accounts.push(Arc::clone(&account));
+        accounts.push((name.clone(), Arc::clone(&account)));
         (u32::try_from(accounts.len() - 1).unwrap_or(u32::MAX), account)
     }
 
@@ -38,14 +48,19 @@ impl Accounts {
         });
     }
 
-    pub(crate) fn evict(&self, space: u32, weight: u64) {
-        self.remove(space, weight);
-        self.with(space, |account| account.evictions.increment());
+    pub(crate) fn evict(&self, key: &L1Key, weight: u64) {
+        self.remove(key.space(), weight);
+        self.with(key.space(), |account| account.evictions.increment());
+        self.events.tell(EventKind::Evicted, || {
+            let spaces = self.spaces.read();
+            let (name, _) = usize::try_from(key.space()).ok().and_then(|index| spaces.get(index))?;
+            Some(CacheEvent::Evicted(EventKey::new(name, key.bytes())?))
+        });
     }
 
     fn with(&self, space: u32, change: impl FnOnce(&Account)) {
-        let accounts = self.0.read();
-        if let Some(account) = usize::try_from(space).ok().and_then(|index| accounts.get(index)) {
+        let accounts = self.spaces.read();
+        if let Some((_, account)) = usize::try_from(space).ok().and_then(|index| accounts.get(index)) {
             change(account);
         }
     }

@@ -20,7 +20,9 @@ pub(crate) use key::{KeyHasher, KeyRef, L1Key, NoHash};
 pub(crate) use slot::{ENTRY_OVERHEAD, Epochs, Slot, Tagged, Value};
 pub(crate) use stripes::Generation;
 
+use crate::events::Events;
 use account::Accounts;
+use aeth_core::Namespace;
 use engine::Engine;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,15 +51,15 @@ pub(crate) enum Published {
 }
 
 impl L1 {
-    pub(crate) fn new(kind: EngineKind, budget: u64) -> Self {
-        let accounts = Arc::new(Accounts::default());
+    pub(crate) fn new(kind: EngineKind, budget: u64, events: Arc<Events>) -> Self {
+        let accounts = Arc::new(Accounts::new(events));
         let engine = Engine::new(kind, budget, &accounts);
         Self { engine, stripes: Stripes::new(), accounts, budget }
     }
 
     /// Registers a namespace; its number is part of its keys.
-    pub(crate) fn register(&self) -> (u32, Arc<Account>) {
-        self.accounts.register()
+    pub(crate) fn register(&self, name: &Namespace) -> (u32, Arc<Account>) {
+        self.accounts.register(name)
     }
 
     pub(crate) fn budget(&self) -> u64 {
@@ -95,6 +97,23 @@ impl L1 {
             return Published::Fenced;
         }
         self.store(key, slot)
+    }
+
+    /// Stores a value from before this process began, or that nobody has asked for, where nothing stands.
+    pub(crate) fn publish_absent(&self, key: L1Key, slot: Slot, seen: Generation) -> Published {
+        let generation = self.stripes.lock(key.hash());
+        if *generation != seen {
+            return Published::Fenced;
+        }
+        match self.engine.get(&key.as_ref()) {
+            Some(_) => Published::Superseded,
+            None => self.store(key, slot),
+        }
+    }
+
+    /// Everything that stands under a namespace.
+    pub(crate) fn entries(&self, space: u32) -> Vec<(L1Key, Slot)> {
+        self.engine.entries(space)
     }
 
     /// Stores a new value whose change was announced as generation `seen`, unless another change came between.

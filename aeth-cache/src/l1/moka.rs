@@ -24,7 +24,7 @@ impl Moka {
                     RemovalCause::Replaced => accounts.remove(key.space(), weight),
                     // Whoever removes keeps the account.
                     RemovalCause::Explicit => {}
-                    _ => accounts.evict(key.space(), weight),
+                    _ => accounts.evict(&key, weight),
                 }
             })
             .build_with_hasher(NoHash);

@@ -83,7 +83,7 @@ impl Quick {
             if key == inserted {
                 self.accounts.remove(key.space(), weight);
             } else {
-                self.accounts.evict(key.space(), weight);
+                self.accounts.evict(&key, weight);
             }
         }
     }

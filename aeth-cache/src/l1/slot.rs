@@ -25,6 +25,12 @@ impl Epochs {
         Self(bits)
     }
 
+    /// The same, as if a message had been lost since.
+    pub(crate) fn doubted(self) -> Self {
+        let gaps = (self.0 & (Self::CLEAR - 1)).wrapping_sub(Self::GAP) & (Self::CLEAR - 1);
+        Self(self.0 & !(Self::CLEAR - 1) | gaps)
+    }
+
     /// How often the namespace was cleared.
     pub(crate) fn clears(self) -> u64 {
         self.0 >> 32

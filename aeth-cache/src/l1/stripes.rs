@@ -12,6 +12,11 @@ const STRIPES: usize = 1 << 16;
 pub(crate) struct Generation(u32);
 
 impl Generation {
+    /// The one with this number; a process begins with 0 everywhere.
+    pub(crate) fn of(number: u32) -> Self {
+        Self(number)
+    }
+
     pub(crate) fn number(self) -> u32 {
         self.0
     }

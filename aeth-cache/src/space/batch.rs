@@ -40,7 +40,9 @@ impl Space {
         for (index, key) in keys.iter().enumerate() {
             let stamp = self.stamp(key.hash());
             match self.look(&key.as_ref()) {
-                Found::Fresh(slot) | Found::Early(slot) => answers[index] = Some(self.count_hit(&slot)),
+                Found::Fresh(slot) | Found::Early(slot) => {
+                    answers[index] = Some(self.count_hit(&key.as_ref(), &slot))
+                }
                 Found::Stale(slot) => missing.push((index, stamp, Some(slot))),
                 Found::Nothing => missing.push((index, stamp, None)),
             }
@@ -50,11 +52,12 @@ impl Space {
         }
         let Some(tier) = self.lower() else {
             for (index, _, slot) in missing {
+                let key = keys[index].as_ref();
                 if call.allow_stale {
-                    answers[index] = slot.as_ref().map(|slot| self.count_stale(slot));
+                    answers[index] = slot.as_ref().map(|slot| self.count_stale(&key, slot));
                 }
                 if answers[index].is_none() {
-                    self.stats.misses.increment();
+                    self.missed(&key);
                 }
             }
             return Ok(answers);
@@ -89,7 +92,7 @@ impl Space {
             let stamp = self.stamp(key.hash());
             let stale = match self.look(&key.as_ref()) {
                 Found::Fresh(slot) | Found::Early(slot) if !call.reload => {
-                    answers[index] = Some(self.count_hit(&slot));
+                    answers[index] = Some(self.count_hit(&key.as_ref(), &slot));
                     continue;
                 }
                 Found::Fresh(slot) | Found::Early(slot) | Found::Stale(slot) => Some(slot),
@@ -117,10 +120,10 @@ impl Space {
             async move {
                 let arrival = match self.wait(&flight, stale, &call).await? {
                     Waited::Landed(result) => {
-                        self.count_landed(&result);
+                        self.count_landed(&key, &result);
                         result?
                     }
-                    Waited::Stale(slot) => self.count_stale(&slot),
+                    Waited::Stale(slot) => self.count_stale(&key.as_ref(), &slot),
                     // Its leader was a scoped load, which was dropped.
                     Waited::Abandoned => {
                         self.load(key, call, Loader::Detached(single(loader, index))).await?
@@ -220,7 +223,7 @@ impl Space {
     async fn load_batch(&self, ready: Vec<(Led, Ticket)>, call: &CallOptions, loader: &BatchLoader) {
         let indices: Vec<usize> = ready.iter().map(|(led, _)| led.index).collect();
         let load = Arc::clone(loader);
-        let result = self.run(Box::new(move || load(indices)), call.hard_timeout).await;
+        let result = self.run(None, Box::new(move || load(indices)), call.hard_timeout).await;
         match result {
             Ok(mut items) => {
                 let settled = ready.into_iter().map(|(led, ticket)| {

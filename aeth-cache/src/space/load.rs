@@ -3,6 +3,7 @@
 use super::lower::{Asked, Ticket, local};
 use super::{Found, Space};
 use crate::error::{closed, panic_error};
+use crate::events::{CacheEvent, EventKind};
 use crate::flight::{Arrival, Boarding, Flight, Leader, Origin, Outcome};
 use crate::item::Item;
 use crate::l1::{L1Key, Slot, Value};
@@ -48,12 +49,12 @@ impl Space {
             self.check_open()?;
             let stamp = self.stamp(key.hash());
             let stale = match self.look(&key.as_ref()) {
-                Found::Fresh(slot) if !call.reload => return Ok(self.count_hit(&slot)),
+                Found::Fresh(slot) if !call.reload => return Ok(self.count_hit(&key.as_ref(), &slot)),
                 Found::Early(slot) if !call.reload => {
                     if let Some(Loader::Detached(run)) = loader.take() {
                         self.refresh(&key, &slot, call, run)?;
                     }
-                    return Ok(self.count_hit(&slot));
+                    return Ok(self.count_hit(&key.as_ref(), &slot));
                 }
                 Found::Fresh(slot) | Found::Early(slot) | Found::Stale(slot) => Some(slot),
                 Found::Nothing => None,
@@ -66,7 +67,7 @@ impl Space {
                 Boarding::Leader(leader) => match loader.take() {
                     Some(Loader::Scoped(run)) => {
                         let result = self.lead(leader, stale, call, run).await;
-                        self.count_landed(&result);
+                        self.count_landed(&key, &result);
                         return result;
                     }
                     Some(Loader::Detached(run)) => self.depart(leader, stale.clone(), call, run)?,
@@ -76,18 +77,18 @@ impl Space {
             };
             match self.wait(&flight, stale, &call).await? {
                 Waited::Landed(result) => {
-                    self.count_landed(&result);
+                    self.count_landed(&key, &result);
                     return result;
                 }
-                Waited::Stale(slot) => return Ok(self.count_stale(&slot)),
+                Waited::Stale(slot) => return Ok(self.count_stale(&key.as_ref(), &slot)),
                 Waited::Abandoned => {}
             }
         }
     }
 
     /// Counts the answer of a load for one of its callers; a failed one found nothing.
-    pub(super) fn count_landed(&self, result: &Result<Arrival>) {
-        self.stats.count(result.as_ref().map_or(Origin::Loader, |arrival| arrival.origin));
+    pub(super) fn count_landed(&self, key: &L1Key, result: &Result<Arrival>) {
+        self.answered(&key.as_ref(), result.as_ref().map_or(Origin::Loader, |arrival| arrival.origin));
     }
 
     /// Refreshes a key in the background, unless that is being done already.
@@ -151,7 +152,7 @@ impl Space {
             Asked::Answer(arrival) => return Ok(arrival),
             Asked::Load(ticket) => ticket,
         };
-        match self.run(run, call.hard_timeout).await {
+        match self.run(Some(leader.key()), run, call.hard_timeout).await {
             Ok(item) => Ok(self.settle(leader, ticket, item, &call).await),
             Err(error) => {
                 self.release(ticket).await;
@@ -164,6 +165,7 @@ impl Space {
     /// Runs a loader, in time and counted.
     pub(super) async fn run<'a, T: Send>(
         &self,
+        key: Option<&L1Key>,
         run: Box<dyn FnOnce() -> BoxFuture<'a, Result<T>> + Send + 'a>,
         limit: Option<Duration>,
     ) -> Result<T> {
@@ -179,7 +181,13 @@ impl Space {
             Err(_) => Err(Error::timeout(format!("the loader took longer than {limit:?}"))
                 .with_remedy("make it faster or raise hard_timeout")),
         };
-        self.stats.load_duration.record_duration(clock.monotonic().saturating_sub(began));
+        let took = clock.monotonic().saturating_sub(began);
+        self.stats.load_duration.record_duration(took);
+        self.shared.events.tell(EventKind::Load, || {
+            let key = key.and_then(|key| Self::tier_key(key.bytes()).ok());
+            let error = result.as_ref().err().cloned();
+            Some(CacheEvent::Load { namespace: self.name.clone(), key, took, error })
+        });
         result.map_err(|error| {
             self.stats.load_errors.increment();
             error.with_operation("load").with_component("cache").with_key(&self.name)

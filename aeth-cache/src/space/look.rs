@@ -30,9 +30,9 @@ impl Space {
 
     /// The answer that a fresh slot gives, counted. Takes the slot, so that a hit counts one reference only.
     #[inline]
-    pub(crate) fn hit(&self, slot: Slot) -> Arrival {
+    pub(crate) fn hit(&self, key: &KeyRef<'_>, slot: Slot) -> Arrival {
         let origin = if slot.kept_stale { Origin::Stale } else { Origin::Local };
-        self.stats.count(origin);
+        self.answered(key, origin);
         Arrival::new(slot.value, origin)
     }
 
@@ -71,6 +71,7 @@ impl Space {
         if cleared || now >= slot.usable_until || !self.tags_hold(&slot) {
             // It would only take room until it is pushed out.
             self.shared.l1.drop_slot(key, &slot);
+            self.stats.expired.increment();
             return Found::Nothing;
         }
         if now >= slot.fresh_until || slot.epochs != epochs {

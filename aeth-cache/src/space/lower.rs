@@ -91,12 +91,12 @@ impl Space {
         let stamp = self.stamp(key.hash());
         let local = match self.look(&key.as_ref()) {
             Found::Fresh(slot) | Found::Early(slot) => {
-                return Ok(Some(self.count_hit(&slot)));
+                return Ok(Some(self.count_hit(&key.as_ref(), &slot)));
             }
             Found::Stale(slot) => Some(slot),
             Found::Nothing => None,
         };
-        let Some(tier) = self.lower() else { return Ok(self.settle_read(local, None, call)) };
+        let Some(tier) = self.lower() else { return Ok(self.settle_read(key, local, None, call)) };
         let tier_key = Self::tier_key(key.bytes())?;
         let limit = self.tier_limit(local.is_some());
         let keys = slice::from_ref(&tier_key);
@@ -118,48 +118,56 @@ impl Space {
                 let found = self.take_entry(&key.as_ref(), &entry, stamp);
                 if let Some((slot, fresh)) = found {
                     if fresh {
-                        self.stats.count(Origin::Tier);
+                        self.answered(&key.as_ref(), Origin::Tier);
                         let arrival = Arrival::new(slot.value.clone(), Origin::Tier);
                         self.publish(&key.as_ref(), slot, stamp);
                         return Ok(Some(arrival));
                     }
-                    return Ok(self.settle_read(local, Some(slot), call));
+                    return Ok(self.settle_read(key, local, Some(slot), call));
                 }
-                return Ok(self.settle_read(local, None, call));
+                return Ok(self.settle_read(key, local, None, call));
             }
             Ok(Some(Lookup::Unavailable(error))) => {
                 self.stats.tier_errors.increment();
                 error
             }
-            Ok(_) => return Ok(self.settle_read(local, None, call)),
+            Ok(_) => return Ok(self.settle_read(key, local, None, call)),
             Err(error) => error,
         };
         // The tier is down, which is no miss.
         match local {
-            Some(slot) if self.settings.fail_safe || call.allow_stale => Ok(Some(self.count_stale(&slot))),
+            Some(slot) if self.settings.fail_safe || call.allow_stale => {
+                Ok(Some(self.count_stale(&key.as_ref(), &slot)))
+            }
             _ => Err(error.with_operation("get").with_key(&self.name)),
         }
     }
 
-    fn settle_read(&self, local: Option<Slot>, lower: Option<Slot>, call: &CallOptions) -> Option<Arrival> {
+    fn settle_read(
+        &self,
+        key: &L1Key,
+        local: Option<Slot>,
+        lower: Option<Slot>,
+        call: &CallOptions,
+    ) -> Option<Arrival> {
         match lower.or(local) {
-            Some(slot) if call.allow_stale => Some(self.count_stale(&slot)),
+            Some(slot) if call.allow_stale => Some(self.count_stale(&key.as_ref(), &slot)),
             _ => {
-                self.stats.misses.increment();
+                self.missed(&key.as_ref());
                 None
             }
         }
     }
 
     /// An answer from L1 that counts as fresh, or is an old value kept for want of a newer one.
-    pub(crate) fn count_hit(&self, slot: &Slot) -> Arrival {
+    pub(crate) fn count_hit(&self, key: &KeyRef<'_>, slot: &Slot) -> Arrival {
         let arrival = local(slot);
-        self.stats.count(arrival.origin);
+        self.answered(key, arrival.origin);
         arrival
     }
 
-    pub(crate) fn count_stale(&self, slot: &Slot) -> Arrival {
-        self.stats.count(Origin::Stale);
+    pub(crate) fn count_stale(&self, key: &KeyRef<'_>, slot: &Slot) -> Arrival {
+        self.answered(key, Origin::Stale);
         Arrival::new(slot.value.clone(), Origin::Stale)
     }
 

@@ -11,6 +11,7 @@ mod lower;
 mod slots;
 mod stamp;
 mod stats;
+mod warm;
 mod wire;
 mod write;
 
@@ -20,6 +21,7 @@ pub(crate) use load::{BoxLoader, Loader};
 pub(crate) use look::Found;
 pub(crate) use stamp::Stamp;
 pub(crate) use stats::SpaceStats;
+pub(crate) use warm::Doubt;
 
 use crate::caches::Shared;
 use crate::codec::ErasedCodec;
@@ -58,7 +60,7 @@ impl Space {
         codec: Arc<dyn ErasedCodec>,
         wire: Wire,
     ) -> Self {
-        let (id, account) = shared.l1.register();
+        let (id, account) = shared.l1.register(&name);
         Self {
             id,
             name,
@@ -116,6 +118,7 @@ impl Space {
             return Err(closed().with_key(&self.name));
         }
         self.shared.listen();
+        self.shared.save_often();
         self.shared.listen_to_tiers();
         Ok(())
     }

@@ -6,7 +6,9 @@
 
 use super::Space;
 use crate::behind::{Admission, WhenFull, Withdrawn, WriteMode};
+use crate::caches::Changing;
 use crate::coherence::News;
+use crate::events::{CacheEvent, EventKind};
 use crate::item::Item;
 use crate::l1::{L1Key, Published, Slot, Value};
 use crate::options::CallOptions;
@@ -24,11 +26,12 @@ impl Space {
         items: Vec<(L1Key, Item<Value>)>,
         call: &CallOptions,
     ) -> Result<()> {
-        self.check_open()?;
+        let _change = self.begin_change()?;
         let mut changes: Vec<Change> = Vec::with_capacity(items.len());
         let mut forgotten = Vec::new();
         for (key, item) in items {
             self.stats.puts.increment();
+            self.tell_key(EventKind::Put, key.bytes());
             let Some(lifetime) = self.lifetime(&item, call) else {
                 forgotten.push(key);
                 continue;
@@ -164,6 +167,12 @@ impl Space {
         replaced
     }
 
+    fn begin_change(&self) -> Result<Changing> {
+        let changing = self.shared.change().map_err(|error| error.with_key(&self.name))?;
+        self.check_open()?;
+        Ok(changing)
+    }
+
     async fn tell_keys(&self, keys: Vec<Key>) {
         if !keys.is_empty() {
             self.shared.tell(News::Keys(self.name.clone(), keys)).await;
@@ -185,7 +194,7 @@ impl Space {
 
     /// Removes keys.
     pub(crate) async fn remove(self: &Arc<Self>, keys: Vec<L1Key>) -> Result<()> {
-        self.check_open()?;
+        let _change = self.begin_change()?;
         let mut tier_keys = Vec::new();
         if self.has_lower() || self.shared.coherence.is_some() {
             for key in &keys {
@@ -204,6 +213,7 @@ impl Space {
         for key in &keys {
             self.shared.l1.remove(&key.as_ref());
             self.stats.removals.increment();
+            self.tell_key(EventKind::Removed, key.bytes());
         }
         replaced.done();
         self.tell_keys(if self.shared.coherence.is_some() { tier_keys.clone() } else { Vec::new() }).await;
@@ -217,7 +227,7 @@ impl Space {
 
     /// Invalidates everything that has one of the tags.
     pub(crate) async fn invalidate_tags(self: &Arc<Self>, tags: &[Tag]) -> Result<()> {
-        self.check_open()?;
+        let _change = self.begin_change()?;
         // Before and after: what was read from the lower tiers in between is older than the change.
         self.marks.invalidate(tags);
         let affected = |key: &L1Key, entry: &Entry| {
@@ -236,6 +246,9 @@ impl Space {
         };
         self.marks.invalidate(tags);
         replaced.done();
+        self.shared.events.tell(EventKind::TagsInvalidated, || {
+            Some(CacheEvent::TagsInvalidated { namespace: self.name.clone(), tags: tags.to_vec() })
+        });
         self.shared.tell(News::Tags(self.name.clone(), tags.to_vec())).await;
         result.map_err(|error| {
             if error.retry().is_worthwhile() {
@@ -247,7 +260,7 @@ impl Space {
 
     /// Empties the namespace.
     pub(crate) async fn clear(self: &Arc<Self>) -> Result<()> {
-        self.check_open()?;
+        let _change = self.begin_change()?;
         self.begin_clear();
         let affected = |key: &L1Key, _: &Entry| key.space() == self.id;
         let replaced = self.replaced(self.shared.behind.withdraw_where(affected)).await;
@@ -262,6 +275,7 @@ impl Space {
         let epochs = self.epochs();
         self.shared.l1.sweep(self.id, |slot| slot.epochs.clears() == epochs.clears());
         replaced.done();
+        self.shared.events.tell(EventKind::Cleared, || Some(CacheEvent::Cleared(self.name.clone())));
         self.shared.tell(News::All(self.name.clone())).await;
         result.map_err(|error| {
             self.shared.recovery.clear(&self.name);

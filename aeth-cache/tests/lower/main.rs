@@ -5,7 +5,9 @@
 mod support;
 
 mod breaker;
+mod events;
 mod modes;
+mod warm;
 #[cfg(all(feature = "zstd", feature = "lz4", feature = "seal"))]
 mod wire;
 
