@@ -5,6 +5,7 @@ use crate::l1::{Epochs, Generation, KeyRef, L1Key, Published, Slot};
 use aeth_core::cache::{Entry, EntryFlags, Lookup};
 use aeth_core::{Key, Result};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Whether a restored value may be served as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl Space {
         // What is served past its time, or in doubt, is not fresh.
         let doubted = slot.kept_stale || slot.epochs != epochs;
         let fresh_until = if doubted { now.min(slot.fresh_until) } else { slot.fresh_until };
-        let tags = slot.tagged.as_ref().map(|tagged| tagged.tags.clone()).unwrap_or_default();
+        let tags = slot.tagged.as_ref().map(|tagged| Arc::clone(&tagged.tags)).unwrap_or_default();
         let entry = Entry::new(bytes, at(slot.created), at(fresh_until))
             .with_usable_until(at(slot.usable_until))
             .with_version(slot.version)
