@@ -38,6 +38,14 @@ impl Verifier {
         demanded.cloned().map(Self::new).transpose()
     }
 
+    /// One that demands nothing, for [`sum`](Self::sum).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn like(kind: &Checksum) -> Result<Self> {
+        Self::new(kind.clone())
+    }
+
     /// Takes more bytes in.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         match &mut self.state {
@@ -52,16 +60,23 @@ impl Verifier {
     /// # Errors
     /// Corrupt when the bytes have another checksum than the one demanded.
     pub(crate) fn finish(self) -> Result<()> {
-        let actual = match self.state {
-            State::Crc32c(crc) => Checksum::Crc32c(crc),
-            State::Crc64(digest) => Checksum::Crc64Nvme(digest.finalize()),
-            State::Sha256(digest) => Checksum::Sha256(digest.finalize().into()),
-        };
-        if actual == self.demanded {
+        let demanded = self.demanded.clone();
+        if self.sum() == demanded {
             return Ok(());
         }
         Err(Error::corrupt("the bytes do not have the checksum given")
             .with_remedy("send them again; nothing was stored"))
+    }
+}
+
+impl Verifier {
+    /// The checksum of what was taken in, whatever was demanded.
+    pub(crate) fn sum(self) -> Checksum {
+        match self.state {
+            State::Crc32c(crc) => Checksum::Crc32c(crc),
+            State::Crc64(digest) => Checksum::Crc64Nvme(digest.finalize()),
+            State::Sha256(digest) => Checksum::Sha256(digest.finalize().into()),
+        }
     }
 }
 

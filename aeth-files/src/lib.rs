@@ -10,9 +10,15 @@
 //!
 //! | layer | what it does |
 //! |---|---|
+//! | [`Access`] | lets a principal do what rules allow, with an audit hook |
+//! | [`Cached`] | keeps pages that were read in memory, on disk or in a cache tier; never stale |
+//! | [`Checksummed`] | keeps a checksum with each blob, checks it on the way back, scrubs |
 //! | [`Encrypted`] | seals blobs as Tink streaming AEAD ciphertexts, with ranged reads |
+//! | [`Mirrored`] | keeps copies in several locations, with a write quorum, read repair and a journal |
 //! | [`Metered`] | counts operations, errors, bytes and time |
 //! | [`Prefixed`] | shows a part of a store as a whole one |
+//! | [`Quota`] | lets only so many bytes and blobs be stored |
+//! | [`RateLimited`] | lets only so many calls and bytes pass in a second |
 //! | [`ReadOnly`] | lets nothing be written |
 //!
 //! Each of them passes the laws of `aeth_core::conformance` for every capability that it claims, alone and
@@ -41,22 +47,30 @@
 //! | `integration` | tests that need root (a full disk) or moto (S3) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod access;
 #[cfg(feature = "object-store-0-14")]
 mod adapt;
 mod blocking;
+mod cached;
 mod checksum;
+mod checksummed;
 mod encrypted;
 mod file_lock;
 mod files;
 mod local;
 mod memory;
 mod metered;
+mod mirrored;
 mod page;
 mod prefixed;
+mod quota;
 mod random;
+mod rate_limited;
 mod read_only;
+mod reserved;
 mod upload;
 
+pub use access::{Access, AccessPolicy, AccessRule, AccessStore, Action, Audited, OnAudit, Principal};
 #[cfg(feature = "azure")]
 pub use adapt::AzureOptions;
 #[cfg(feature = "gcs")]
@@ -67,13 +81,18 @@ pub use adapt::HttpOptions;
 pub use adapt::S3Options;
 #[cfg(feature = "object-store-0-14")]
 pub use adapt::{AsObjectStore, Engine, ObjectStoreAdapter, ObjectStoreAdapterOptions};
+pub use cached::{Cached, CachedBuilder, CachedStatistics};
+pub use checksummed::{Checksummed, Scrubbed, SumAlgorithm};
 pub use encrypted::Encrypted;
 pub use file_lock::FileLock;
 pub use files::{Files, FilesBuilder, IntoPath, OnProgress, Probe, Progress, Survey};
 pub use local::{Durability, Layout, LocalDir, LocalDirOptions};
 pub use memory::MemoryStore;
 pub use metered::Metered;
+pub use mirrored::{Mirrored, MirroredBuilder, MirroredStatistics, Resynced};
 #[cfg(feature = "object-store-0-14")]
 pub use object_store;
 pub use prefixed::Prefixed;
+pub use quota::{Quota, QuotaLimits, QuotaUsage};
+pub use rate_limited::{RateLimited, RateLimits};
 pub use read_only::ReadOnly;

@@ -9,7 +9,9 @@ use aeth_core::conformance::blob_store::BlobSubject;
 use aeth_core::policy::{Policy, PolicyStore};
 use aeth_core::seal::{Keyset, SegmentSize};
 use aeth_files::{
-    Durability, Encrypted, Layout, LocalDir, LocalDirOptions, MemoryStore, Metered, Prefixed, ReadOnly,
+    Access, AccessPolicy, AccessRule, Action, Cached, Checksummed, Durability, Encrypted, Layout, LocalDir,
+    LocalDirOptions, MemoryStore, Metered, Mirrored, Prefixed, Quota, QuotaLimits, RateLimited, RateLimits,
+    ReadOnly, SumAlgorithm,
 };
 use std::sync::Arc;
 use support::Without;
@@ -21,6 +23,12 @@ async fn local(dir: &testkit::TempDir, durability: Durability, layout: Layout) -
 
 fn keyset() -> Keyset {
     Keyset::generate(SegmentSize::default()).unwrap()
+}
+
+/// The same for every store that is opened.
+fn fixed_keyset() -> Keyset {
+    static KEYSET: std::sync::OnceLock<Keyset> = std::sync::OnceLock::new();
+    KEYSET.get_or_init(keyset).clone()
 }
 
 /// Every law holds, on every capability that the store claims, and exactly the expected ones are claimed.
@@ -125,6 +133,123 @@ async fn retried_and_counted_over_an_encrypted_directory() {
     let sealed = Encrypted::new(local(&dir, Durability::None, Layout::Plain).await, keyset());
     let retried = PolicyStore::new(sealed, Policy::default(), SystemClock::shared());
     holds(Metered::new(retried), None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cached_in_memory_and_in_a_directory() {
+    let below = MemoryStore::new();
+    let other = Cached::builder(below.clone()).page_size(4096).window(20_000).open().await.unwrap();
+    let store = Cached::builder(below.clone()).page_size(4096).window(20_000).open().await.unwrap();
+    holds(store, Some(Arc::new(other))).await;
+    assert!(below.is_empty(), "the suite leaves blobs behind");
+    // Nobody else writes, so that nothing is asked twice.
+    let alone = Cached::builder(below).revalidate_after(std::time::Duration::MAX).open().await.unwrap();
+    holds(alone, None).await;
+    let (dir, pages) = (testkit::temp_dir(), testkit::temp_dir());
+    let open = async |name: &str| {
+        let below = Encrypted::new(local(&dir, Durability::None, Layout::Plain).await, fixed_keyset());
+        Cached::builder(below).dir(pages.path().join(name), 1 << 20).open().await.unwrap()
+    };
+    let other = open("other").await;
+    holds(open("one").await, Some(Arc::new(other))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cached_over_stores_that_can_do_less() {
+    let lacking = [
+        vec![Capability::RangeGet, Capability::SuffixGet],
+        vec![Capability::SuffixGet],
+        vec![Capability::ConditionalGet],
+        vec![Capability::Attributes, Capability::CopyReplace, Capability::Uploads, Capability::ResumeUploads],
+    ];
+    for lacking in lacking {
+        let below = Without::new(MemoryStore::new(), &lacking);
+        holds_in(Cached::builder(below).page_size(4096).open().await.unwrap(), None, 6).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checksummed_over_everything() {
+    for algorithm in [SumAlgorithm::Crc32c, SumAlgorithm::Crc64Nvme, SumAlgorithm::Sha256] {
+        let below = MemoryStore::new();
+        let other = Checksummed::new(below.clone(), algorithm).unwrap();
+        let store = Checksummed::new(below.clone(), algorithm).unwrap();
+        holds_in(store, Some(Arc::new(other)), 6).await;
+        assert!(below.is_empty(), "the suite leaves blobs behind");
+    }
+    for lacking in [vec![Capability::CopyReplace], vec![Capability::ConditionalGet, Capability::Tags]] {
+        let below = Without::new(MemoryStore::new(), &lacking);
+        holds_in(Checksummed::new(below, SumAlgorithm::default()).unwrap(), None, 4).await;
+    }
+    let sealed = Encrypted::new(MemoryStore::new(), keyset());
+    holds_in(Checksummed::new(sealed, SumAlgorithm::Sha256).unwrap(), None, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guarded_by_rules_quotas_and_rates() {
+    let policy = AccessPolicy::new([AccessRule::allow("ann", Action::ALL)]);
+    let limits = QuotaLimits::default().with_bytes(1 << 40).with_objects(1 << 40);
+    let rates =
+        RateLimits::default().with_reads(1e9).with_writes(1e9).with_bytes_up(1e15).with_bytes_down(1e15);
+    let below = MemoryStore::new();
+    holds_in(Access::new(below.clone(), policy.clone()).for_principal("ann"), None, 6).await;
+    holds_in(Quota::open(below.clone(), limits).await.unwrap(), None, 6).await;
+    holds_in(RateLimited::new(below.clone(), rates.clone()), None, 6).await;
+    let quota = Quota::open(Encrypted::new(below.clone(), keyset()), limits).await.unwrap();
+    let store = Access::new(RateLimited::new(quota.clone(), rates), policy).for_principal("ann");
+    holds_in(store, None, 6).await;
+    assert!(below.is_empty(), "the suite leaves blobs behind");
+}
+
+/// What the laws about many blobs cost on a disk: the laws about one are enough there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mirrored_over_directories() {
+    let dirs: Vec<_> = (0..3).map(|_| testkit::temp_dir()).collect();
+    let mut stores: Vec<Arc<dyn BlobStore>> = Vec::new();
+    for dir in &dirs {
+        stores.push(Arc::new(local(dir, Durability::None, Layout::Plain).await));
+    }
+    let many = ["delete-takes-many-paths", "pages-add-up-to-the-listing", "dropped-calls-leave-old-or-new"];
+    let laws: Vec<&str> = aeth_core::conformance::blob_store::LAWS
+        .iter()
+        .map(|law| law.name())
+        .filter(|name| !many.contains(name))
+        .collect();
+    let report = BlobSubject::new(mirror(stores).await).with_rounds(2).run_some(&laws).await;
+    assert!(report.is_ok(), "{report}");
+}
+
+async fn mirror(stores: Vec<Arc<dyn BlobStore>>) -> Mirrored {
+    let mut builder = Mirrored::builder();
+    for (name, store) in ["a", "b", "c"].into_iter().zip(stores) {
+        builder = builder.shared_location(name, store);
+    }
+    builder.open().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mirrored_over_three() {
+    let below: Vec<MemoryStore> = (0..3).map(|_| MemoryStore::new()).collect();
+    let stores = || below.iter().map(|store| Arc::new(store.clone()) as Arc<dyn BlobStore>).collect();
+    let (store, other) = (mirror(stores()).await, mirror(stores()).await);
+    holds_in(store, Some(Arc::new(other)), 12).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mirrored_with_one_dead() {
+    let mut stores: Vec<Arc<dyn BlobStore>> =
+        vec![Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())];
+    let dead = aeth_core::sim::FaultPlan::new(1).chance_any(1.0, aeth_core::sim::Fault::unavailable());
+    stores.push(Arc::new(aeth_core::sim::FaultyStore::new(MemoryStore::new(), dead)));
+    holds_in(mirror(stores).await, None, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metered_over_cached_over_encrypted_over_mirrored() {
+    let stores = (0..3).map(|_| Arc::new(MemoryStore::new()) as Arc<dyn BlobStore>).collect();
+    let sealed = Encrypted::new(mirror(stores).await, keyset());
+    let store = Metered::new(Cached::builder(sealed).page_size(4096).open().await.unwrap());
+    holds_in(store, None, 6).await;
 }
 
 #[tokio::test]

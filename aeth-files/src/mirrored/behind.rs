@@ -1,0 +1,168 @@
+//! The journal: which locations lack what.
+
+use aeth_core::{BlobPath, Error, Result};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tokio::sync::Notify;
+
+/// What is wrong with a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Flaw {
+    /// A write was missed.
+    Behind,
+    /// Its bytes are bad.
+    Spoiled,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    location: String,
+    path: BlobPath,
+    /// Whether the copy is in order again.
+    #[serde(default)]
+    done: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    flaws: BTreeMap<(usize, BlobPath), Flaw>,
+    file: Option<File>,
+}
+
+/// The copies that must be brought up to date. With a file it outlives the process; what a crash loses of it is
+/// found by reads and by a full comparison.
+#[derive(Debug)]
+pub(super) struct Behind {
+    names: Vec<String>,
+    path: Option<PathBuf>,
+    state: Mutex<State>,
+    pub(super) added: Notify,
+}
+
+impl Behind {
+    /// Reads the journal, if there is one. Blocking.
+    pub(super) fn open(names: Vec<String>, path: Option<PathBuf>) -> Result<Self> {
+        let mut flaws = BTreeMap::new();
+        let mut file = None;
+        if let Some(path) = &path {
+            let shown = |error| Error::from_io(error).with_component("mirrored").with_key(path.display());
+            let text = match std::fs::read(path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+                Err(error) => return Err(shown(error)),
+            };
+            // A line that a crash cut is none.
+            let lines =
+                text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+            for line in lines {
+                let line: Line = line;
+                let Some(at) = names.iter().position(|name| *name == line.location) else { continue };
+                if line.done {
+                    flaws.remove(&(at, line.path));
+                } else {
+                    flaws.insert((at, line.path), Flaw::Behind);
+                }
+            }
+            file = Some(begin(path, &names, &flaws).map_err(shown)?);
+        }
+        Ok(Self { names, path, state: Mutex::new(State { flaws, file }), added: Notify::new() })
+    }
+
+    /// A location missed a write.
+    pub(super) fn add(&self, at: usize, path: &BlobPath) {
+        self.note(at, path, Flaw::Behind);
+    }
+
+    /// A location's copy is bad.
+    pub(super) fn spoil(&self, at: usize, path: &BlobPath) {
+        self.note(at, path, Flaw::Spoiled);
+    }
+
+    fn note(&self, at: usize, path: &BlobPath, flaw: Flaw) {
+        let mut state = self.state.lock();
+        let before = state.flaws.get(&(at, path.clone())).copied();
+        if before.is_some_and(|before| before >= flaw) {
+            return;
+        }
+        state.flaws.insert((at, path.clone()), flaw);
+        if before.is_none() {
+            self.append(&mut state, at, path, false);
+        }
+        drop(state);
+        self.added.notify_one();
+    }
+
+    /// A copy is in order again.
+    pub(super) fn done(&self, at: usize, path: &BlobPath) {
+        let mut state = self.state.lock();
+        if state.flaws.remove(&(at, path.clone())).is_none() {
+            return;
+        }
+        if state.flaws.is_empty()
+            && let Some(journal) = &self.path
+        {
+            match begin(journal, &self.names, &state.flaws) {
+                Ok(file) => state.file = Some(file),
+                Err(error) => tracing::warn!(%error, "the journal of the mirror cannot be begun anew"),
+            }
+            return;
+        }
+        self.append(&mut state, at, path, true);
+    }
+
+    fn append(&self, state: &mut State, at: usize, path: &BlobPath, done: bool) {
+        let (Some(file), Some(location)) = (&mut state.file, self.names.get(at)) else { return };
+        let line = Line { location: location.clone(), path: path.clone(), done };
+        let written = serde_json::to_vec(&line).map_err(std::io::Error::from).and_then(|mut line| {
+            line.push(b'\n');
+            file.write_all(&line)
+        });
+        if let Err(error) = written {
+            tracing::warn!(%error, "the journal of the mirror cannot be written");
+        }
+    }
+
+    /// The flaw of a copy, if it is known to have one.
+    pub(super) fn flaw(&self, at: usize, path: &BlobPath) -> Option<Flaw> {
+        self.state.lock().flaws.get(&(at, path.clone())).copied()
+    }
+
+    /// The paths of which a copy is to be mended, up to so many, from one on.
+    pub(super) fn paths(&self, after: Option<&(usize, BlobPath)>, most: usize) -> Vec<(usize, BlobPath)> {
+        use std::ops::Bound;
+        let state = self.state.lock();
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
+        state.flaws.range((from, Bound::Unbounded)).take(most).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// How many copies each location lacks.
+    pub(super) fn counts(&self) -> Vec<u64> {
+        let state = self.state.lock();
+        let count = |at| state.flaws.keys().filter(|(its, _)| *its == at).count() as u64;
+        (0..self.names.len()).map(count).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().flaws.is_empty()
+    }
+}
+
+/// Writes the journal anew and opens it for more.
+fn begin(path: &Path, names: &[String], flaws: &BTreeMap<(usize, BlobPath), Flaw>) -> std::io::Result<File> {
+    let mut text = Vec::new();
+    for (at, path) in flaws.keys() {
+        let Some(location) = names.get(*at) else { continue };
+        let line = Line { location: location.clone(), path: path.clone(), done: false };
+        text.extend(serde_json::to_vec(&line)?);
+        text.push(b'\n');
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    std::fs::write(&beside, text)?;
+    std::fs::rename(&beside, path)?;
+    File::options().append(true).open(path)
+}
