@@ -12,7 +12,10 @@ use aeth_files::object_store::path::Path;
 use aeth_files::object_store::{
     self, Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
 };
-use aeth_files::{AsObjectStore, Encrypted, Engine, LocalDir, MemoryStore, ObjectStoreAdapter, Prefixed};
+use aeth_files::{
+    AsObjectStore, Cached, Durability, Encrypted, Engine, LocalDir, LocalDirOptions, MemoryStore, Metered,
+    Mirrored, ObjectStoreAdapter, Prefixed,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::TempDir;
@@ -45,6 +48,31 @@ async fn encrypted_local() -> Place {
     let dir = testkit::temp_dir();
     let store = LocalDir::open(dir.path()).await.unwrap();
     Place(over(Encrypted::new(store, keyset())), Some(dir))
+}
+
+/// metered(cached(encrypted(mirrored(…)))) over three locations.
+async fn composed(locations: impl IntoIterator<Item = Arc<dyn BlobStore>>) -> AsObjectStore {
+    let mut mirror = Mirrored::builder();
+    for (at, location) in locations.into_iter().enumerate() {
+        mirror = mirror.shared_location(format!("location {at}"), location);
+    }
+    let sealed = Encrypted::new(mirror.open().await.unwrap(), keyset());
+    over(Metered::new(Cached::builder(sealed).open().await.unwrap()))
+}
+
+async fn composed_memory() -> Place {
+    let locations = (0..3).map(|_| Arc::new(MemoryStore::new()) as Arc<dyn BlobStore>);
+    Place(composed(locations).await, None)
+}
+
+async fn composed_local() -> Place {
+    let dir = testkit::temp_dir();
+    let mut locations: Vec<Arc<dyn BlobStore>> = Vec::new();
+    for name in ["a", "b", "c"] {
+        let options = LocalDirOptions::default().with_durability(Durability::None);
+        locations.push(Arc::new(LocalDir::open_with(dir.path().join(name), options).await.unwrap()));
+    }
+    Place(composed(locations).await, Some(dir))
 }
 
 /// A store without uploads in parts, whose streamed puts stand in for them; and there and back again.
@@ -123,6 +151,16 @@ mod over_encrypted_memory {
 
 mod over_encrypted_local_dir {
     main!(encrypted_local);
+}
+
+mod over_composed_memory {
+    main!(composed_memory);
+    multipart!(composed_memory);
+}
+
+mod over_composed_local_dirs {
+    main!(composed_local);
+    multipart!(composed_local);
 }
 
 mod over_adapted_memory {
