@@ -15,7 +15,7 @@
 //! | compressed and sealed values in lower tiers (features `zstd`, `lz4`, `seal`) | [`CacheOptions`] |
 //! | per call | [`Cache::with`], [`CallOptions`] |
 //! | why a key is served or not | [`Cache::explain`] |
-//! | bytes in memory as a tier; a stack of tiers as one | [`MemoryTier`], [`Tiers`] |
+//! | bytes in memory or in any blob store as a tier; a stack of tiers as one | [`MemoryTier`], [`BlobTier`], [`Tiers`] |
 //! | a warm start, snapshots | [`Warming`], [`Caches::warm_up`], [`Caches::snapshot`] |
 //! | what happens, as a stream | [`Caches::events`] |
 //! | metrics, health, shutdown | `MetricsSource`, `HealthCheck`, `Lifecycle` on [`Caches`] |
@@ -35,6 +35,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod behind;
+mod blob;
 mod cache;
 mod caches;
 mod codec;
@@ -60,6 +61,7 @@ mod warm;
 mod wire;
 
 pub use behind::{WhenFull, WriteBehind, WriteMode};
+pub use blob::BlobTier;
 pub use cache::Cache;
 pub use caches::{Caches, CachesBuilder, L1Engine};
 pub use codec::{Codec, Json, Postcard, Raw};
