@@ -44,6 +44,7 @@
 //! | `object-store-0-14` | `AsObjectStore`: any store for DataFusion, parquet and the like; `ObjectStoreAdapter`: any of their stores here |
 //! | `object-store-0-14-signer` | signed URLs through both |
 //! | `s3`, `gcs`, `azure`, `http` | constructors of the adapter for these engines, with rustls and aws-lc-rs |
+//! | `git` | `GitArchive`: versions of a prefix as commits in a bare git repository |
 //! | `integration` | tests that need root (a full disk) or moto (S3) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -57,6 +58,8 @@ mod checksummed;
 mod encrypted;
 mod file_lock;
 mod files;
+#[cfg(feature = "git")]
+mod git;
 mod local;
 mod memory;
 mod metered;
@@ -86,6 +89,11 @@ pub use checksummed::{Checksummed, Scrubbed, SumAlgorithm};
 pub use encrypted::Encrypted;
 pub use file_lock::FileLock;
 pub use files::{Files, FilesBuilder, IntoPath, OnProgress, Probe, Progress, Survey};
+#[cfg(feature = "git")]
+pub use git::{
+    ArchiveEntry, Change, ChangeKind, CommitOptions, Committed, GitArchive, GitArchiveOptions, GitTag,
+    PushOptions, RestoreOptions, Restored, Snapshot, TarOptions, Verified,
+};
 pub use local::{Durability, Layout, LocalDir, LocalDirOptions};
 pub use memory::MemoryStore;
 pub use metered::Metered;

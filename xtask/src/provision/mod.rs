@@ -27,6 +27,7 @@ const NEEDS: &[Need] = &[
     Need { what: "promtool", packages: &["prometheus"], present: || found("promtool") },
     Need { what: "OpenSSL", packages: &["openssl"], present: || found("openssl") },
     Need { what: "git", packages: &["git"], present: || found("git") },
+    Need { what: "Git LFS", packages: &["git-lfs"], present: || found("git-lfs") },
 ];
 
 /// What only the benches need.
