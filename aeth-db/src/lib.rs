@@ -61,12 +61,15 @@ mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod statement;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod tier;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod transact;
 
 #[cfg(feature = "postgres")]
 pub use postgres::{
-    Begin, Consistency, Isolation, ListenEvent, Pooler, PostgresBackplane, PostgresConn, PostgresDatabase,
-    PostgresLeaderLock, PostgresOptions, PostgresTransaction, ServerStatus, Standing, TargetSession, Token,
+    Begin, Consistency, Isolation, ListenEvent, Pooler, PostgresBackplane, PostgresCacheTier, PostgresConn,
+    PostgresDatabase, PostgresLeaderLock, PostgresOptions, PostgresTierOptions, PostgresTransaction,
+    ServerStatus, Standing, TargetSession, Token,
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::{

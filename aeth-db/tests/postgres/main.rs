@@ -14,5 +14,6 @@ mod cluster;
 mod coord;
 mod pool;
 mod support;
+mod tier;
 mod transact;
 mod trouble;

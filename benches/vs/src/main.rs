@@ -9,6 +9,7 @@
 
 mod backup;
 mod cache;
+mod db;
 mod files;
 mod measure;
 mod metrics;
@@ -24,8 +25,13 @@ type Bench = fn(&mut dyn FnMut(Row)) -> Result<(), BoxError>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be measured. An area gets its line here together with its file.
-const BENCHES: &[(&str, Bench)] =
-    &[("cache", cache::run), ("files", files::run), ("backup", backup::run), ("metrics", metrics::run)];
+const BENCHES: &[(&str, Bench)] = &[
+    ("cache", cache::run),
+    ("db", db::run),
+    ("files", files::run),
+    ("backup", backup::run),
+    ("metrics", metrics::run),
+];
 
 /// The areas that the page knows; one without a bench has no rows to print.
 const AREAS: &[&str] = &["cache", "files", "db", "backup", "postgres", "metrics"];

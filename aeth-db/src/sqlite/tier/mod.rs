@@ -12,18 +12,17 @@ mod schema;
 mod write;
 
 use super::handle::SqliteDatabase;
+use crate::tier::{self, Figures};
 use aeth_core::cache::{
     CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome,
     TierCapabilities, TierCapability, TierStatistics,
 };
-use aeth_core::observe::standard::{cache, labels};
-use aeth_core::observe::{Collector, Counter, MetricsSource};
+use aeth_core::observe::{Collector, MetricsSource};
 use aeth_core::{ClockExt, Error, Key, Namespace, Result, Tag};
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// How a [`SqliteCacheTier`] keeps its entries.
@@ -95,20 +94,6 @@ struct Inner {
     db: SqliteDatabase,
     options: SqliteTierOptions,
     figures: Figures,
-}
-
-#[derive(Debug, Default)]
-struct Figures {
-    hits: Counter,
-    misses: Counter,
-    unavailable: Counter,
-    puts: Counter,
-    removals: Counter,
-    evictions: Counter,
-    expirations: Counter,
-    damaged: Counter,
-    entries: AtomicU64,
-    bytes: AtomicU64,
 }
 
 impl SqliteCacheTier {
@@ -210,20 +195,7 @@ impl CacheTier for SqliteCacheTier {
     }
 
     fn statistics(&self) -> TierStatistics {
-        let figures = self.figures();
-        let mut statistics = TierStatistics::default();
-        statistics.hits = figures.hits.get();
-        statistics.misses = figures.misses.get();
-        statistics.unavailable = figures.unavailable.get();
-        statistics.puts = figures.puts.get();
-        statistics.removals = figures.removals.get();
-        statistics.evictions = figures.evictions.get();
-        statistics.expirations = figures.expirations.get();
-        statistics.damaged = figures.damaged.get();
-        statistics.entries = Some(figures.entries.load(Relaxed));
-        statistics.bytes = Some(figures.bytes.load(Relaxed));
-        statistics.capacity = Some(self.inner.options.capacity);
-        statistics
+        self.figures().statistics(self.inner.options.capacity, true)
     }
 }
 
@@ -232,23 +204,7 @@ impl MetricsSource for SqliteCacheTier {
         Cow::Borrowed(&self.inner.options.name)
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "gauges need no more than 53 bits")]
     fn collect(&self, out: &mut dyn Collector) {
-        let labels = [(labels::TIER, self.inner.options.name.as_str())];
-        let statistics = self.statistics();
-        for (descriptor, count) in [
-            (&cache::TIER_HITS, statistics.hits),
-            (&cache::TIER_MISSES, statistics.misses),
-            (&cache::TIER_UNAVAILABLE, statistics.unavailable),
-            (&cache::TIER_PUTS, statistics.puts),
-            (&cache::TIER_REMOVALS, statistics.removals),
-            (&cache::TIER_EVICTIONS, statistics.evictions),
-            (&cache::TIER_EXPIRATIONS, statistics.expirations),
-            (&cache::TIER_DAMAGED, statistics.damaged),
-        ] {
-            out.counter(descriptor, &labels, count);
-        }
-        out.gauge(&cache::TIER_ENTRIES, &labels, statistics.entries.unwrap_or(0) as f64);
-        out.gauge(&cache::TIER_SIZE, &labels, statistics.bytes.unwrap_or(0) as f64);
+        tier::collect(&self.inner.options.name, &self.statistics(), out);
     }
 }
