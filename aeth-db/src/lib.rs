@@ -17,6 +17,17 @@
 //! - a [cache level](SqliteCacheTier) in a table, with leases and tags;
 //! - metrics, health, and a close that leaves one file behind.
 //!
+//! And for PostgreSQL (`PostgresDatabase`, feature `postgres`):
+//! - `write()` and `read(Consistency)` over a primary and its replicas, chosen by health, lag and load; a position
+//!   token that a web service keeps in a cookie, so that users read their own writes on any replica; failover to the
+//!   newer timeline, and no use of a primary that was left behind;
+//! - statements are cancelled on the server when their future is dropped; a session that was changed is reset before
+//!   anybody gets it again;
+//! - transactions that are repeated when they could not be serialised, and never when their outcome is unknown;
+//! - named locks with fencing numbers, notifications with gaps told, a backplane between nodes;
+//! - a cache level in UNLOGGED generations, and a query cache that tables' changes end without a race;
+//! - PgBouncer in transaction mode.
+//!
 //! ```
 //! # #[cfg(feature = "sqlite")]
 //! # async fn example(dir: &std::path::Path) -> aeth_core::Result<()> {
@@ -67,8 +78,9 @@ mod transact;
 
 #[cfg(feature = "postgres")]
 pub use postgres::{
-    Begin, Consistency, Isolation, ListenEvent, Pooler, PostgresBackplane, PostgresCacheTier, PostgresConn,
-    PostgresDatabase, PostgresLeaderLock, PostgresOptions, PostgresTierOptions, PostgresTransaction,
+    Begin, CacheFreshness, CachedQuery, Consistency, Isolation, ListenEvent, Pooler, PostgresBackplane,
+    PostgresCacheTier, PostgresConn, PostgresDatabase, PostgresLeaderLock, PostgresOptions,
+    PostgresTierOptions, PostgresTransaction, QueryCache, QueryCacheOptions, QueryCacheStatistics,
     ServerStatus, Standing, TargetSession, Token,
 };
 #[cfg(feature = "sqlite")]

@@ -100,8 +100,8 @@ async fn readers_get_what_they_must_see_and_no_server_of_the_past() {
     b.psql("postgres", "SELECT pg_wal_replay_resume()");
     a.psql("postgres", "SELECT pg_wal_replay_resume()");
     until("a and b have it", async || {
-        let sum = format!("SELECT coalesce(sum(n), 0) FROM t");
-        a.psql("postgres", &sum) == "7" && b.psql("postgres", &sum) == "7"
+        let sum = "SELECT coalesce(sum(n), 0) FROM t";
+        a.psql("postgres", sum) == "7" && b.psql("postgres", sum) == "7"
     })
     .await;
     let before = insert(&db, 0).await;

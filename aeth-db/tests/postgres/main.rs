@@ -13,6 +13,7 @@ mod cancel;
 mod cluster;
 mod coord;
 mod pool;
+mod query_cache;
 mod support;
 mod tier;
 mod transact;

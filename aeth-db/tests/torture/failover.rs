@@ -36,6 +36,15 @@ async fn count(db: &PostgresDatabase, task: i32, fresh: Consistency) -> aeth_cor
     Ok((n, conn.is_standby()))
 }
 
+/// Ends the others' work when it is dropped, by a panic too.
+struct Done(Arc<AtomicBool>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 #[derive(Default)]
 struct Tally {
     pairs: AtomicU64,
@@ -142,10 +151,10 @@ async fn torture_read_your_writes() {
         for task in 0..8 {
             tasks.spawn(pairs(db.clone(), task, done.clone(), tally.clone()));
         }
-        let (end, seen) = (done.clone(), tally.clone());
+        let (end, seen) = (Done(done.clone()), tally.clone());
         let befallen = tokio::task::spawn_blocking(move || {
             let servers = befall(&mut rng, &seen, PAIRS, (primary, a, b));
-            end.store(true, Relaxed);
+            drop(end);
             servers
         });
         // A stale read must not be waited out.

@@ -241,10 +241,13 @@ impl Postgres {
         outcome(&command, &output).unwrap_or_else(|failure| panic!("{failure}")).trim_end().to_owned()
     }
 
-    /// Makes a standby a primary.
+    /// Makes a standby a primary. Not by SQL: a standby cancels queries that are in its log's way.
     #[track_caller]
     pub fn promote(&self) {
-        self.psql("postgres", "SELECT pg_promote()");
+        let mut command = template::as_server_account(self.program("pg_ctl"));
+        command.current_dir("/").args(["promote", "-w", "-s", "-D"]).arg(self.data_dir());
+        let output = command.output().expect("pg_ctl starts");
+        outcome(&command, &output).unwrap_or_else(|failure| panic!("{failure}"));
     }
 
     /// Makes a standby follow another primary: the one that was promoted.
