@@ -235,3 +235,19 @@ async fn every_look_up_is_counted_once() -> Test {
     assert_eq!(caches.check().await.status, Status::Up);
     Ok(())
 }
+
+/// What the last handle leaves behind is nothing.
+#[tokio::test]
+async fn dropped_caches_are_gone() -> Test {
+    #[derive(Debug)]
+    struct Noted(std::sync::Arc<()>);
+    let alive = std::sync::Arc::new(());
+    let caches = caches();
+    let cache = caches.open::<Noted>("noted", CacheOptions::local())?;
+    cache.put(&1, Noted(std::sync::Arc::clone(&alive))).await?;
+    drop(caches);
+    assert_eq!(cache.peek(&1).map(|noted| std::sync::Arc::strong_count(&noted.0)), Some(2));
+    drop(cache);
+    assert_eq!(std::sync::Arc::strong_count(&alive), 1);
+    Ok(())
+}

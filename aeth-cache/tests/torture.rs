@@ -12,8 +12,9 @@ use aeth_core::sim::{Fault, FaultPlan, FaultyTier, MockClock, SimRng};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
+use support::bus::Bus;
 use support::tier::Slow;
-use support::{Failure, builder, secs};
+use support::{Failure, builder, secs, settle};
 use tokio::task::JoinSet;
 
 const KEYS: u64 = 2;
@@ -51,6 +52,8 @@ struct Scenario {
     /// Time passes, so that entries become stale and are refreshed.
     time: bool,
     nodes: usize,
+    /// The nodes tell each other, over a bus that loses messages now and then.
+    bus: bool,
     engine: L1Engine,
 }
 
@@ -61,6 +64,7 @@ const PLAIN: Scenario = Scenario {
     faults: false,
     time: false,
     nodes: 1,
+    bus: false,
     engine: L1Engine::Quick,
 };
 
@@ -70,6 +74,10 @@ fn memory(clock: &MockClock) -> MemoryTier {
 
 fn one_tier(rng: &SimRng, clock: &MockClock) -> Vec<Arc<dyn CacheTier>> {
     vec![Arc::new(Slow::new(memory(clock), rng.fork("tier")))]
+}
+
+fn shared_tier(rng: &SimRng, clock: &MockClock) -> Vec<Arc<dyn CacheTier>> {
+    vec![Arc::new(Slow::new(memory(clock), rng.fork("tier")).shared())]
 }
 
 fn two_tiers(rng: &SimRng, clock: &MockClock) -> Vec<Arc<dyn CacheTier>> {
@@ -191,9 +199,14 @@ async fn run(scenario: Scenario, seed: u64) {
         clock: clock.clone(),
         time: scenario.time,
     };
+    let bus = Bus::default();
     let nodes: Vec<(Caches, Cache<u64>)> = (0..scenario.nodes)
         .map(|_| {
-            let mut builder = builder(&clock).engine(scenario.engine);
+            // Small: a schedule has few entries, and there are many schedules.
+            let mut builder = builder(&clock).memory(256 << 10).engine(scenario.engine);
+            if scenario.bus {
+                builder = builder.backplane(bus.node());
+            }
             for tier in &tiers {
                 builder = builder.tier(Arc::clone(tier));
             }
@@ -207,6 +220,12 @@ async fn run(scenario: Scenario, seed: u64) {
             (caches, cache)
         })
         .collect();
+    for (_, cache) in &nodes {
+        // From the first call on they listen.
+        if scenario.bus && cache.get(&KEYS).await.is_ok() {
+            settle().await;
+        }
+    }
     // Time passes slowly by itself: whoever polls for the lease of another comes round again.
     let passing = tokio::spawn({
         let clock = clock.clone();
@@ -246,6 +265,7 @@ async fn run(scenario: Scenario, seed: u64) {
         });
     }
     let (writer, cache) = (world.clone(), nodes[0].1.clone());
+    let hearer = nodes.last().filter(|_| scenario.bus).map(|(_, cache)| cache.clone());
     let writes = rng.fork("writer");
     tasks.spawn(async move {
         for _ in 0..8 {
@@ -255,11 +275,20 @@ async fn run(scenario: Scenario, seed: u64) {
             }
             let change = scenario.changes[writes.below(scenario.changes.len() as u64) as usize];
             let key = writes.below(KEYS);
+            let lost = scenario.bus && writes.chance(0.3);
+            bus.lose(lost);
             let changed = writer.change(&cache, key, change).await;
             assert!(scenario.faults || changed.is_ok(), "{change:?} failed: {changed:?}");
             let least = writer.floor[key as usize].load(SeqCst);
             if let Ok(Some(seen)) = writer.read(&cache, key, Read::Get).await {
                 assert!(seen >= least, "after {change:?} of {key} {seen} was read, not {least}; seed {seed}");
+            }
+            // Another node follows as soon as it has heard; of a lost message it hears with the next one.
+            if let Some(hearer) = hearer.as_ref().filter(|_| !lost) {
+                settle().await;
+                if let Ok(Some(seen)) = writer.read(hearer, key, Read::Get).await {
+                    assert!(seen >= least, "another node read {seen} of {key}, not {least}; seed {seed}");
+                }
             }
         }
     });
@@ -387,6 +416,20 @@ fn torture_two_nodes_over_one_tier() {
 }
 
 #[test]
+fn torture_lost_messages() {
+    let scenario = Scenario {
+        changes: ANY_CHANGE,
+        reads: ANY_READ,
+        tiers: shared_tier,
+        time: true,
+        nodes: 2,
+        bus: true,
+        ..PLAIN
+    };
+    campaign("lost_messages", scenario);
+}
+
+#[test]
 fn torture_lost_answers() {
     let scenario = Scenario {
         changes: ANY_CHANGE,
@@ -423,4 +466,21 @@ fn torture_on_threads() {
             if case.seed() % 2 == 0 { Scenario { tiers: PLAIN.tiers, ..scenario } } else { scenario };
         runtime.block_on(async { tokio::spawn(run(scenario, case.seed())).await.unwrap() });
     }
+}
+
+/// Processes that read and change the same keys while their Redis is killed, frozen and started again.
+#[cfg(feature = "integration")]
+#[test]
+fn torture_processes_while_redis_comes_and_goes() {
+    // A case takes seconds, not milliseconds.
+    for case in testkit::campaign("processes", 1).step_by(500) {
+        support::storm::run(case.seed());
+    }
+}
+
+#[cfg(feature = "integration")]
+#[test]
+#[ignore = "a part of torture_processes_while_redis_comes_and_goes, which runs it"]
+fn a_process_of_the_storm() {
+    support::storm::process();
 }

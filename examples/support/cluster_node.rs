@@ -4,7 +4,7 @@
 use crate::skew::Zipf;
 use crate::truth::Truth;
 use aetherius::cache::redis::{Redis, RedisOptions};
-use aetherius::cache::{Cache, CacheOptions, Caches};
+use aetherius::cache::{Cache, CacheOptions, Caches, CallOptions};
 use aetherius::core::observe::{Collector, Descriptor, HistogramSnapshot, Label, MetricsSource};
 use aetherius::{Error, Result, SystemClock};
 use serde_json::{Value, json};
@@ -212,10 +212,12 @@ impl Node {
 
     /// How many keys this process reads otherwise than they are.
     async fn agree(self: &Arc<Self>) -> Value {
+        // A stale copy may be served while a load is slow; who wants the truth waits.
+        let patient = self.cache.with(CallOptions::new().soft_timeout(Duration::from_secs(60)));
         let mut wrong = 0;
         for key in 0..KEYS {
             let loader = Arc::clone(self);
-            let seen = self.cache.get_or_load(&key, move || loader.load(key)).await;
+            let seen = patient.get_or_load(&key, move || loader.load(key)).await;
             wrong += u64::from(seen.ok().as_deref() != self.truth.value(key).ok().as_ref());
         }
         json!({ "wrong": wrong })

@@ -3,6 +3,7 @@
 mod batch;
 mod load;
 
+use crate::caches::Held;
 use crate::flight::{Arrival, Origin};
 use crate::item::Item;
 use crate::key::CacheKey;
@@ -26,13 +27,14 @@ use std::sync::Arc;
 /// Cheap to clone; all clones are the same cache.
 pub struct Cache<V> {
     space: Arc<Space>,
+    held: Arc<Held>,
     call: CallOptions,
     value: PhantomData<fn() -> V>,
 }
 
 impl<V: Send + Sync + 'static> Cache<V> {
-    pub(crate) fn new(space: Arc<Space>) -> Self {
-        Self { space, call: CallOptions::default(), value: PhantomData }
+    pub(crate) fn new(space: Arc<Space>, held: Arc<Held>) -> Self {
+        Self { space, held, call: CallOptions::default(), value: PhantomData }
     }
 
     /// The name that it was opened by.
@@ -52,7 +54,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// ```
     #[must_use]
     pub fn with(&self, call: CallOptions) -> Self {
-        Self { space: Arc::clone(&self.space), call, value: PhantomData }
+        self.with_call(call)
     }
 
     /// What L1 has for the key, if it is fresh. Counts as a look-up; never waits and never allocates.
@@ -247,9 +249,15 @@ fn erase<V: Send + Sync + 'static>(item: Item<V>) -> Item<Value> {
     item.map(|value| Arc::new(value) as Value)
 }
 
+impl<V> Cache<V> {
+    fn with_call(&self, call: CallOptions) -> Self {
+        Self { space: Arc::clone(&self.space), held: Arc::clone(&self.held), call, value: PhantomData }
+    }
+}
+
 impl<V> Clone for Cache<V> {
     fn clone(&self) -> Self {
-        Self { space: Arc::clone(&self.space), call: self.call, value: PhantomData }
+        self.with_call(self.call)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How [`Caches`] are put together.
 
-use super::{Caches, Shared};
+use super::{Caches, Held, Shared};
 use crate::behind::{Behind, WriteBehind};
 use crate::coherence::{Coherence, Leases};
 use crate::events::{CacheEvent, EventKind, Events};
@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The least budget of the first level.
 const LEAST: u64 = 64 << 10;
@@ -219,6 +220,7 @@ impl CachesBuilder {
         let tasks = self.tasks.unwrap_or_default();
         let recovery =
             Recovery::new(lower.clone(), Arc::clone(coarse.clock()), tasks.clone(), Arc::clone(&events));
+        let (alive, gone) = watch::channel(());
         let shared = Shared {
             l1: L1::new(kind, self.memory, Arc::clone(&events)),
             hasher: KeyHasher::default(),
@@ -237,9 +239,11 @@ impl CachesBuilder {
             coherence: self.backplane.map(Coherence::new),
             leases: Leases::new(told),
             tasks,
+            gone,
             closed: AtomicBool::new(false),
             spaces: Mutex::new(BTreeMap::new()),
         };
-        Ok(Caches { shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        Ok(Caches { held: Held::new(&shared, alive), shared })
     }
 }

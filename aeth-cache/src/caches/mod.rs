@@ -2,12 +2,15 @@
 
 mod builder;
 mod health;
+mod held;
 mod lifecycle;
 mod metrics;
 
 pub use builder::{CachesBuilder, L1Engine};
 
 use crate::behind::Behind;
+pub(crate) use held::Held;
+
 use crate::cache::Cache;
 use crate::coherence::{Coherence, Leases};
 use crate::error::closed;
@@ -31,6 +34,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What the namespaces share.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) coherence: Option<Coherence>,
     pub(crate) leases: Leases,
     pub(crate) tasks: Tasks,
+    /// Ends when the last handle is gone.
+    pub(crate) gone: watch::Receiver<()>,
     closed: AtomicBool,
     spaces: Mutex<BTreeMap<Namespace, Arc<Space>>>,
 }
@@ -117,6 +123,7 @@ impl Shared {
 #[derive(Debug, Clone)]
 pub struct Caches {
     pub(crate) shared: Arc<Shared>,
+    held: Arc<Held>,
 }
 
 impl Caches {
@@ -145,7 +152,7 @@ impl Caches {
         let mut spaces = self.shared.spaces.lock();
         if let Some(space) = spaces.get(&name) {
             if space.value_type.0 == TypeId::of::<V>() {
-                return Ok(Cache::new(Arc::clone(space)));
+                return Ok(Cache::new(Arc::clone(space), Arc::clone(&self.held)));
             }
             return Err(Error::invalid(format!(
                 "the cache is open with values of type `{}`, not `{}`",
@@ -162,7 +169,7 @@ impl Caches {
         let space = Space::new(shared, name.clone(), value_type, options.settings, codec, wire);
         let space = Arc::new(space);
         spaces.insert(name, Arc::clone(&space));
-        Ok(Cache::new(space))
+        Ok(Cache::new(space, Arc::clone(&self.held)))
     }
 
     /// The lower tiers as one tier, if there are any.

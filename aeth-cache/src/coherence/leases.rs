@@ -4,10 +4,10 @@
 //! all the same, because a message may be lost.
 
 use super::News;
+use super::listen::{Gone, next};
 use crate::caches::Shared;
 use aeth_core::cache::{CacheTier, Invalidation, TierCapability};
 use futures_core::stream::BoxStream;
-use futures_util::StreamExt;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -101,7 +101,12 @@ impl Shared {
         for tier in self.parts() {
             let changes = tier.capabilities().has(TierCapability::Push);
             if let Some(events) = tier.invalidations() {
-                drop(self.tasks.spawn_until_closed(run(Arc::downgrade(self), events, changes)));
+                drop(self.tasks.spawn_until_closed(run(
+                    Arc::downgrade(self),
+                    events,
+                    changes,
+                    self.gone.clone(),
+                )));
             }
         }
     }
@@ -116,8 +121,13 @@ impl Shared {
 }
 
 /// Follows one tier until the caches or the tier are gone.
-async fn run(weak: Weak<Shared>, mut events: BoxStream<'static, Invalidation>, changes: bool) {
-    while let Some(event) = events.next().await {
+async fn run(
+    weak: Weak<Shared>,
+    mut events: BoxStream<'static, Invalidation>,
+    changes: bool,
+    mut gone: Gone,
+) {
+    while let Some(event) = next(&mut events, &mut gone).await {
         let Some(shared) = weak.upgrade() else { return };
         match event {
             Invalidation::LeaseEnded(name, key) => {

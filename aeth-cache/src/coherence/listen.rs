@@ -5,15 +5,19 @@ use crate::caches::Shared;
 use crate::space::Space;
 use aeth_core::cache::{CacheTier, TierCapability};
 use aeth_core::coord::{Backplane, BackplaneEvent};
+use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
+/// Ends when the last handle on the caches is gone.
+pub(super) type Gone = tokio::sync::watch::Receiver<()>;
+
 /// Follows the channel until the caches or the backplane are gone.
-pub(super) async fn run(weak: Weak<Shared>, backplane: Arc<dyn Backplane>) {
+pub(super) async fn run(weak: Weak<Shared>, backplane: Arc<dyn Backplane>, mut gone: Gone) {
     let Ok(mut events) = backplane.subscribe(CHANNEL).await else { return };
     let me = backplane.node();
-    while let Some(event) = events.next().await {
+    while let Some(event) = next(&mut events, &mut gone).await {
         let Some(shared) = weak.upgrade() else { return };
         let connected = |yes| {
             if let Some(coherence) = &shared.coherence {
@@ -35,6 +39,14 @@ pub(super) async fn run(weak: Weak<Shared>, backplane: Arc<dyn Backplane>) {
             BackplaneEvent::Disconnected => connected(false),
             _ => shared.doubt().await,
         }
+    }
+}
+
+/// The next event; `None` when there will be none, or when nobody is left to hear of it.
+pub(super) async fn next<T>(events: &mut BoxStream<'static, T>, gone: &mut Gone) -> Option<T> {
+    tokio::select! {
+        event = events.next() => event,
+        _ = gone.changed() => None,
     }
 }
 

@@ -62,6 +62,6 @@ impl Shared {
         // A weak reference: caches that nobody holds any more need not listen.
         let weak = Arc::downgrade(self);
         let backplane = Arc::clone(&coherence.backplane);
-        drop(self.tasks.spawn_until_closed(listen::run(weak, backplane)));
+        drop(self.tasks.spawn_until_closed(listen::run(weak, backplane, self.gone.clone())));
     }
 }

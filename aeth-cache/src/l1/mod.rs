@@ -28,6 +28,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use stripes::Stripes;
 
+/// The stripes that a batch has moved, from what to what.
+pub(crate) type Moved = HashMap<usize, (Generation, Generation)>;
+
 /// The engine, the stripes and the accounts.
 #[derive(Debug)]
 pub(crate) struct L1 {
@@ -54,7 +57,7 @@ impl L1 {
     pub(crate) fn new(kind: EngineKind, budget: u64, events: Arc<Events>) -> Self {
         let accounts = Arc::new(Accounts::new(events));
         let engine = Engine::new(kind, budget, &accounts);
-        Self { engine, stripes: Stripes::new(), accounts, budget }
+        Self { engine, stripes: Stripes::new(budget), accounts, budget }
     }
 
     /// Registers a namespace; its number is part of its keys.
@@ -86,7 +89,9 @@ impl L1 {
     pub(crate) fn bump_all(&self, hashes: impl Iterator<Item = u64>) -> Vec<Generation> {
         let mut moved = HashMap::new();
         hashes
-            .map(|hash| *moved.entry(Stripes::index(hash)).or_insert_with(|| self.stripes.lock(hash).bump()))
+            .map(|hash| {
+                *moved.entry(self.stripes.index(hash)).or_insert_with(|| self.stripes.lock(hash).bump())
+            })
             .collect()
     }
 
@@ -117,13 +122,17 @@ impl L1 {
     }
 
     /// Stores a new value whose change was announced as generation `seen`, unless another change came between.
-    /// Loads that began after the announcement are fenced off too: they may have read the old value.
-    pub(crate) fn commit(&self, key: L1Key, slot: Slot, seen: Generation) -> Published {
+    /// Loads that began after the announcement are fenced off too: they may have read the old value. `moved` is for
+    /// the keys of one batch: those that share a stripe must not fence each other.
+    pub(crate) fn commit(&self, key: L1Key, slot: Slot, seen: Generation, moved: &mut Moved) -> Published {
+        let index = self.stripes.index(key.hash());
         let mut generation = self.stripes.lock(key.hash());
-        if *generation != seen {
+        let expected =
+            moved.get(&index).filter(|(before, _)| *before == seen).map_or(seen, |(_, after)| *after);
+        if *generation != expected {
             return Published::Fenced;
         }
-        generation.bump();
+        moved.insert(index, (seen, generation.bump()));
         self.store(key, slot)
     }
 

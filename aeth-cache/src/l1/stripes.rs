@@ -3,9 +3,9 @@
 use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 
-/// 65,536 stripes of eight bytes: half a mebibyte, touched as it is used. At 10,000 changes a second, one load
-/// of 100 ms in 65 is fenced off by a neighbour and merely not kept.
-const STRIPES: usize = 1 << 16;
+/// For every kibibyte of the budget a stripe of eight bytes, within these limits. With the most, at 10,000 changes a
+/// second, one load of 100 ms in 65 is fenced off by a neighbour and merely not kept.
+const STRIPES: (usize, usize) = (1 << 12, 1 << 16);
 
 /// How often a key of the stripe was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,19 +32,23 @@ impl Generation {
 pub(crate) struct Stripes(Box<[Mutex<Generation>]>);
 
 impl Stripes {
-    pub(crate) fn new() -> Self {
-        Self((0..STRIPES).map(|_| Mutex::new(Generation(0))).collect())
+    /// For a first level of so many bytes.
+    pub(crate) fn new(budget: u64) -> Self {
+        let wanted = usize::try_from(budget >> 10).unwrap_or(usize::MAX);
+        // A power of two, so that a mask chooses.
+        let count = wanted.clamp(STRIPES.0, STRIPES.1).next_power_of_two();
+        Self((0..count).map(|_| Mutex::new(Generation(0))).collect())
     }
 
     /// The stripe of a key.
-    pub(crate) fn index(hash: u64) -> usize {
+    pub(crate) fn index(&self, hash: u64) -> usize {
         // The middle bits: the engines choose their shards and buckets by the outer ones.
-        usize::try_from((hash >> 24) & (STRIPES as u64 - 1)).unwrap_or(0)
+        usize::try_from((hash >> 24) & (self.0.len() as u64 - 1)).unwrap_or(0)
     }
 
     /// Locks the stripe of a key; held only for a few instructions and one change of the engine.
     pub(crate) fn lock(&self, hash: u64) -> MutexGuard<'_, Generation> {
-        self.0[Self::index(hash)].lock()
+        self.0[self.index(hash)].lock()
     }
 }
 

@@ -8,7 +8,7 @@ use super::gather::{Batches, Outcome};
 use super::link::{Link, Request, check, is_outage, number};
 use super::names::Names;
 use super::script::{LEASE, RESTAMP, Run, TAKE};
-use super::state::{self, States};
+use super::state::{self, Sight, States};
 use super::stats::Stats;
 use aeth_core::cache::{Entry, LeaseToken};
 use aeth_core::{ClockExt, Error, Key, Namespace, Result};
@@ -209,11 +209,28 @@ impl Lookups {
     }
 
     async fn judge(&self, wanted: &[Wanted], raws: Vec<Raw>, tokens: &[u128]) -> Result<Vec<Option<Found>>> {
+        let (mut found, more) = self.sort(wanted, raws, tokens);
+        if !more.is_empty() {
+            Box::pin(self.second(wanted, more, &mut found)).await?;
+        }
+        Ok(found)
+    }
+
+    /// What the answers mean, and what takes another round trip.
+    fn sort(&self, wanted: &[Wanted], raws: Vec<Raw>, tokens: &[u128]) -> (Vec<Option<Found>>, Vec<More>) {
         let mut found: Vec<Option<Found>> = vec![None; wanted.len()];
         let mut more = Vec::new();
+        let (view, unix) = (self.states.view(), self.link.clock.unix_millis());
+        // Batches are mostly of one namespace.
+        let mut last: Option<(&Namespace, Sight<'_>)> = None;
         for (at, raw) in raws.into_iter().enumerate() {
             let (wanted, token) = (&wanted[at], tokens[at]);
-            let now = self.states.known(&wanted.namespace).unwrap_or_default();
+            let sight = match last {
+                Some((namespace, sight)) if *namespace == wanted.namespace => sight,
+                _ => view.of(&wanted.namespace),
+            };
+            last = Some((&wanted.namespace, sight));
+            let now = sight.now();
             let leased = |entry: Option<Entry>| match entry {
                 Some(entry) => Found::Stale(entry, LeaseToken::new(token)),
                 None => Found::Granted(LeaseToken::new(token)),
@@ -221,7 +238,7 @@ impl Lookups {
             match raw {
                 Raw::Nothing => found[at] = Some(Found::Miss),
                 Raw::Refused(error) => found[at] = Some(Found::Unavailable(error)),
-                Raw::Value(value) => match (self.readable(wanted, &value), wanted.lease) {
+                Raw::Value(value) => match (self.readable(sight, unix, &value), wanted.lease) {
                     (Some(entry), _) => found[at] = Some(Found::Hit(entry)),
                     (None, None) => found[at] = Some(Found::Miss),
                     (None, Some(_)) => {
@@ -230,7 +247,7 @@ impl Lookups {
                     }
                 },
                 Raw::ValueAndLease(value) => {
-                    let entry = self.readable(wanted, &value);
+                    let entry = self.readable(sight, unix, &value);
                     match frame::stamp_of(token) == now {
                         true => found[at] = Some(leased(entry)),
                         false => more.push(restamp(at, token, now, entry)),
@@ -249,10 +266,7 @@ impl Lookups {
                 },
             }
         }
-        if !more.is_empty() {
-            Box::pin(self.second(wanted, more, &mut found)).await?;
-        }
-        Ok(found)
+        (found, more)
     }
 
     async fn second(&self, wanted: &[Wanted], more: Vec<More>, found: &mut [Option<Found>]) -> Result<()> {
@@ -303,16 +317,16 @@ impl Lookups {
     }
 
     /// The entry in these bytes, if it may be read.
-    fn readable(&self, wanted: &Wanted, value: &Bytes) -> Option<Entry> {
+    fn readable(&self, sight: Sight<'_>, unix: u64, value: &Bytes) -> Option<Entry> {
         let Some((stamp, entry)) = frame::decode(value) else {
             self.stats.damaged.increment();
             return None;
         };
-        if !entry.is_usable(self.link.clock.unix_millis()) {
+        if !entry.is_usable(unix) {
             self.stats.expirations.increment();
             return None;
         }
-        self.states.readable(&wanted.namespace, stamp, &entry.tags).then_some(entry)
+        sight.readable(stamp, &entry.tags).then_some(entry)
     }
 }
 

@@ -25,7 +25,7 @@ use super::names::Names;
 use super::script::{Run, SYNC};
 use super::{error, script};
 use aeth_core::{Namespace, Result, Tag};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use redis::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(super) struct Told {
 }
 
 #[derive(Debug)]
-struct Mirror {
+pub(super) struct Mirror {
     told: Told,
     tags: HashMap<Tag, u64>,
 }
@@ -57,7 +57,7 @@ pub(super) struct States {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+pub(super) struct Inner {
     generation: u64,
     mirrors: HashMap<Namespace, Mirror>,
 }
@@ -109,12 +109,12 @@ impl States {
 
     /// Whether an entry that was stored under `stamp` may be read.
     pub(super) fn readable(&self, namespace: &Namespace, stamp: Stamp, tags: &[Tag]) -> bool {
-        let inner = self.inner.lock();
-        let Some(mirror) = inner.mirrors.get(namespace) else { return false };
-        stamp.life == mirror.told.stamp.life
-            && (tags.is_empty()
-                || stamp.seq >= mirror.told.floor
-                    && tags.iter().all(|tag| mirror.tags.get(tag).is_none_or(|number| *number <= stamp.seq)))
+        self.view().of(namespace).readable(stamp, tags)
+    }
+
+    /// Looks at the mirrors for a whole batch; nothing is learnt meanwhile.
+    pub(super) fn view(&self) -> View<'_> {
+        View(self.inner.lock())
     }
 
     /// Brings the mirrors of these namespaces up to date, beginning lives where there are none.
@@ -165,6 +165,34 @@ impl States {
                 drop(inner.mirrors.insert(namespace.clone(), Mirror { told, tags }));
             }
         }
+    }
+}
+
+/// The mirrors while nobody changes them.
+pub(super) struct View<'a>(MutexGuard<'a, Inner>);
+
+impl View<'_> {
+    pub(super) fn of(&self, namespace: &Namespace) -> Sight<'_> {
+        Sight(self.0.mirrors.get(namespace))
+    }
+}
+
+/// What is known of one namespace.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'a>(Option<&'a Mirror>);
+
+impl Sight<'_> {
+    /// The last known moment; the default where there is none.
+    pub(super) fn now(self) -> Stamp {
+        self.0.map(|mirror| mirror.told.stamp).unwrap_or_default()
+    }
+
+    pub(super) fn readable(self, stamp: Stamp, tags: &[Tag]) -> bool {
+        let Some(mirror) = self.0 else { return false };
+        stamp.life == mirror.told.stamp.life
+            && (tags.is_empty()
+                || stamp.seq >= mirror.told.floor
+                    && tags.iter().all(|tag| mirror.tags.get(tag).is_none_or(|number| *number <= stamp.seq)))
     }
 }
 

@@ -37,8 +37,9 @@ impl Space {
         self.check_open()?;
         let mut answers: Vec<Option<Arrival>> = vec![None; keys.len()];
         let mut missing: Vec<(usize, Stamp, Option<Slot>)> = Vec::new();
+        let moment = self.moment();
         for (index, key) in keys.iter().enumerate() {
-            let stamp = self.stamp(key.hash());
+            let stamp = self.stamp_at(key.hash(), moment);
             match self.look(&key.as_ref()) {
                 Found::Fresh(slot) | Found::Early(slot) => {
                     answers[index] = Some(self.count_hit(&key.as_ref(), &slot))
@@ -88,8 +89,9 @@ impl Space {
         let mut answers: Vec<Option<Arrival>> = vec![None; keys.len()];
         let mut led = Vec::new();
         let mut awaited = Vec::new();
+        let moment = self.moment();
         for (index, key) in keys.iter().enumerate() {
-            let stamp = self.stamp(key.hash());
+            let stamp = self.stamp_at(key.hash(), moment);
             let stale = match self.look(&key.as_ref()) {
                 Found::Fresh(slot) | Found::Early(slot) if !call.reload => {
                     answers[index] = Some(self.count_hit(&key.as_ref(), &slot));

@@ -261,7 +261,7 @@ impl Space {
     pub(crate) fn meet(&self, leader: &Leader, entry: &Entry) -> Option<Arrival> {
         // Not the leader's own stamp for the time: it may have waited.
         let mut stamp = leader.stamp();
-        stamp.started_unix = self.shared.coarse.clock().unix_millis();
+        (stamp.started, stamp.started_unix) = self.moment();
         let (slot, fresh) = self.take_entry(&leader.key().as_ref(), entry, &stamp)?;
         if fresh {
             let arrival = Arrival::new(slot.value.clone(), Origin::Tier);

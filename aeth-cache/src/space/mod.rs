@@ -104,13 +104,23 @@ impl Space {
 
     /// The state of a key, to be captured before its value is looked up anywhere.
     pub(crate) fn stamp(&self, hash: u64) -> Stamp {
+        self.stamp_at(hash, self.moment())
+    }
+
+    /// The same for one of several keys, whose time was read once.
+    pub(crate) fn stamp_at(&self, hash: u64, (started, started_unix): (u64, u64)) -> Stamp {
         Stamp {
             generation: self.shared.l1.generation(hash),
             epochs: self.epochs(),
             tag_epoch: self.marks.epoch(),
-            started: self.shared.coarse.exact_now(),
-            started_unix: self.shared.coarse.clock().unix_millis(),
+            started,
+            started_unix,
         }
+    }
+
+    /// Now, by the coarse clock's origin and by the wall clock; reading both costs as much as a look-up.
+    pub(crate) fn moment(&self) -> (u64, u64) {
+        (self.shared.coarse.exact_now(), self.shared.coarse.clock().unix_millis())
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {

@@ -113,8 +113,8 @@ impl Space {
         entry: &Entry,
         stamp: &Stamp,
     ) -> Slot {
-        let now = self.shared.coarse.exact_now();
-        let unix = stamp.started_unix;
+        // The two were read together.
+        let (now, unix) = (stamp.started, stamp.started_unix);
         let total = entry.usable_until.saturating_sub(entry.created);
         let fresh =
             entry.fresh_until.saturating_sub(unix).min(entry.fresh_until.saturating_sub(entry.created));

@@ -14,6 +14,7 @@ use crate::l1::{L1Key, Published, Slot, Value};
 use crate::options::CallOptions;
 use aeth_core::cache::{Entry, PutOutcome, TierCapability};
 use aeth_core::{ClockExt, Error, ErrorKind, Key, Result, Tag};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A value to be stored: its key, its slot, and its entry where there are lower tiers.
@@ -29,6 +30,7 @@ impl Space {
         let _change = self.begin_change()?;
         let mut changes: Vec<Change> = Vec::with_capacity(items.len());
         let mut forgotten = Vec::new();
+        let moment = self.moment();
         for (key, item) in items {
             self.stats.puts.increment();
             self.tell_key(EventKind::Put, key.bytes());
@@ -36,7 +38,7 @@ impl Space {
                 forgotten.push(key);
                 continue;
             };
-            let stamp = self.stamp(key.hash());
+            let stamp = self.stamp_at(key.hash(), moment);
             let entry = match self.has_lower() {
                 true => Some(self.entry(key.bytes(), &item, lifetime, &stamp)?),
                 false => None,
@@ -86,6 +88,7 @@ impl Space {
         let generations = self.shared.l1.bump_all(kept.iter().map(|(key, _)| key.hash()));
         let replaced = self.replace_queued(kept.iter().map(|(key, _)| key)).await;
         let outcomes = self.put_lower(entries).await;
+        let mut moved = HashMap::new();
         for (index, ((key, slot), generation)) in kept.into_iter().zip(generations).enumerate() {
             let stored =
                 outcomes.as_ref().is_ok_and(|outcomes| outcomes.get(index) != Some(&PutOutcome::Superseded));
@@ -93,7 +96,7 @@ impl Space {
             // and the next reader asks them.
             let published = keep && stored && {
                 let key = key.clone();
-                self.shared.l1.commit(key, slot, generation) == Published::Stored
+                self.shared.l1.commit(key, slot, generation, &mut moved) == Published::Stored
             };
             if !published {
                 self.shared.l1.remove(&key.as_ref());

@@ -1,9 +1,18 @@
 //! What the tests share.
-#![allow(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "each test file uses its part"
+)]
 
 pub mod bus;
 #[cfg(feature = "integration")]
 pub mod fleet;
+#[cfg(feature = "integration")]
+pub mod storm;
 pub mod stub;
 pub mod tier;
 

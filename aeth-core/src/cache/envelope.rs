@@ -20,6 +20,7 @@
 use super::{CodecId, Entry, EntryFlags};
 use crate::Tag;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::sync::Arc;
 
 const MAGIC: [u8; 4] = *b"AETC";
 const VERSION: u8 = 1;
@@ -88,7 +89,7 @@ pub fn decode_envelope(envelope: &Bytes) -> Result<Entry, EnvelopeError> {
     if crc32c::crc32c(&envelope[..body_len]) != stored {
         return Err(EnvelopeError::Damaged);
     }
-    let mut rest = envelope.slice(5..body_len);
+    let mut rest = &envelope[5..body_len];
     let flags = EntryFlags::from_bits(rest.get_u8());
     let codec = CodecId::new(rest.get_u16_le());
     let schema = rest.get_u32_le();
@@ -103,17 +104,19 @@ pub fn decode_envelope(envelope: &Bytes) -> Result<Entry, EnvelopeError> {
         if rest.len() < length {
             return Err(EnvelopeError::Damaged);
         }
-        let bytes = rest.split_to(length);
-        let text = std::str::from_utf8(&bytes).map_err(|_| EnvelopeError::Damaged)?;
+        let (bytes, behind) = rest.split_at(length);
+        rest = behind;
+        let text = std::str::from_utf8(bytes).map_err(|_| EnvelopeError::Damaged)?;
         tags.push(Tag::new(text).map_err(|_| EnvelopeError::Damaged)?);
     }
     Ok(Entry {
-        value: rest,
+        value: envelope.slice(body_len - rest.len()..body_len),
         created,
         fresh_until,
         usable_until,
         version,
-        tags: tags.into(),
+        // Most have none, and share the one empty list.
+        tags: if tags.is_empty() { Arc::default() } else { tags.into() },
         codec,
         schema,
         flags,

@@ -48,6 +48,15 @@ fn main() -> ExitCode {
             }
         };
     }
+    if name.as_deref() == Some(cache::process::NAME) {
+        return match cache::process::main(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let known = name.as_deref().is_none_or(|name| AREAS.contains(&name));
     if !known || arguments.next().is_some() {
         eprintln!("usage: aeth-vs [{}]", AREAS.join("|"));

@@ -14,7 +14,7 @@ use crate::{BoxError, runtime};
 const KEYS: usize = 100_000;
 const LOOKUPS: usize = 1 << 20;
 
-pub(crate) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
+pub(super) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
     let keys: Vec<Arc<str>> = (0..KEYS).map(|n| format!("user:{n:08}").into()).collect();
     let order = zipf();
     let raw = moka::sync::Cache::builder()

@@ -1,0 +1,22 @@
+//! The cache: hits of the first level, Redis below it, outages, stampedes.
+
+mod l1;
+mod outage;
+pub(crate) mod process;
+mod shared;
+mod stampede;
+
+use crate::BoxError;
+use crate::row::Row;
+
+pub(crate) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
+    l1::run(report)?;
+    shared::run(report)?;
+    outage::run(report)?;
+    stampede::run(report)
+}
+
+/// Two workers: as many as the smallest machine has cores.
+fn workers() -> Result<tokio::runtime::Runtime, BoxError> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
