@@ -65,11 +65,13 @@ mod chunker;
 mod crypto;
 mod drill;
 mod error;
+mod forget;
 mod format;
 mod hook;
 mod id;
 mod process;
 mod progress;
+mod prune;
 mod repo;
 mod restore;
 mod scratch;
@@ -84,11 +86,16 @@ pub use browse::{
 pub use check::{CheckFinding, CheckOptions, CheckReport};
 pub use crypto::KdfParams;
 pub use drill::{DrillOptions, DrillReport};
+pub use forget::{
+    ForgetGroup, ForgetOptions, ForgetReport, GroupBy, GroupKey, Keep, KeepReason, Kept, Period, Retention,
+    RetentionPolicy, Span,
+};
 pub use format::{Compression, FileMode, Node, NodeKind, NodeTime, Snapshot, SnapshotSummary, Xattr};
 pub use hook::{Hook, HookFailure, Outcome};
 pub use id::Id;
 pub use process::ExternalCommand;
 pub use progress::{Event, Observer, Progress, ProgressReport, Skipped};
+pub use prune::{MaxUnused, PruneBlobs, PruneBytes, PruneOptions, PrunePacks, PruneReport};
 pub use repo::{Quorum, Repository, RepositoryOptions, SinkStatus, SnapshotEntry};
 pub use restore::{BlobRestoreReport, Existing, RestoreOptions, RestoreReport};
 pub use select::{AmbiguousId, SnapshotFilter, TagChange, TagEdit};

@@ -175,6 +175,8 @@ impl DiffReport {
     /// True when the trees are the same, metadata included.
     #[must_use]
     pub fn is_same(&self) -> bool {
-        self.added == DiffCounts::default() && self.removed == DiffCounts::default() && self.changed_files == 0
+        self.added == DiffCounts::default()
+            && self.removed == DiffCounts::default()
+            && self.changed_files == 0
     }
 }

@@ -37,11 +37,21 @@ struct Diff<'a> {
 
 /// A directory pair or one side's directory that is still to be looked at, the next one last.
 enum Todo {
-    Both { path: Vec<u8>, before: Id, after: Id },
-    One { path: Vec<u8>, tree: Id, added: bool },
-    Same { tree: Id },
+    Both {
+        path: Vec<u8>,
+        before: Id,
+        after: Id,
+    },
+    One {
+        path: Vec<u8>,
+        tree: Id,
+        added: bool,
+    },
+    Same {
+        tree: Id,
+    },
     /// A change found in a directory that is worked off: told in its turn.
-    Tell(Change),
+    Tell(Box<Change>),
 }
 
 impl Repository {
@@ -111,7 +121,7 @@ impl Diff<'_> {
             // Found in order, and taken from the end.
             let mut found = match todo {
                 Todo::Tell(change) => {
-                    self.tell(change);
+                    self.tell(*change);
                     continue;
                 }
                 Todo::Same { tree } => self.same(tree).await?,
@@ -167,7 +177,7 @@ impl Diff<'_> {
             (NodeKind::Dir, Some(tree)) => Some(Todo::One { path: path.clone(), tree, added }),
             _ => None,
         };
-        found.push(Todo::Tell(Change { kind, entry: TreeEntry { path, node } }));
+        found.push(Todo::Tell(Box::new(Change { kind, entry: TreeEntry { path, node } })));
         found.extend(below);
     }
 
@@ -218,7 +228,7 @@ impl Diff<'_> {
             _ => None,
         };
         if let Some(kind) = kind {
-            found.push(Todo::Tell(Change { kind, entry: TreeEntry { path, node: second } }));
+            found.push(Todo::Tell(Box::new(Change { kind, entry: TreeEntry { path, node: second } })));
         }
         found.extend(below);
     }

@@ -165,7 +165,9 @@ impl Repository {
         let mut all = self.snapshots_matching(&options.snapshots).await?;
         if !options.ids.is_empty() {
             if let Some(id) = options.ids.iter().find(|id| !all.iter().any(|entry| entry.id == **id)) {
-                return Err(Error::not_found("there is no such snapshot").with_operation("find").with_key(id));
+                return Err(Error::not_found("there is no such snapshot")
+                    .with_operation("find")
+                    .with_key(id));
             }
             all.retain(|entry| options.ids.contains(&entry.id));
         }

@@ -12,3 +12,4 @@ pub use find::{FindOptions, Found, FoundBlob};
 pub use glob::Glob;
 pub use ls::LsOptions;
 pub use walk::TreeEntry;
+pub(crate) use walk::tree;

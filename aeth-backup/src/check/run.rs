@@ -5,7 +5,7 @@ use super::report::{CheckFinding, CheckReport};
 use crate::Id;
 use crate::error::cancelled;
 use crate::format::{IndexFile, IndexPack, Snapshot, open_unpacked, pack_overhead};
-use crate::repo::{IdMap, LockGuard, Repository, Shared, Sink, joined, object};
+use crate::repo::{IdMap, Ledger, LockGuard, Repository, Shared, Sink, joined, object};
 use aeth_core::backup::{ObjectId, ObjectKind};
 use aeth_core::{Error, Result};
 use bytes::Bytes;
@@ -47,6 +47,7 @@ impl Repository {
 impl Shared {
     async fn check(self: &Arc<Self>, options: &CheckOptions) -> Result<CheckReport> {
         let mut report = CheckReport::default();
+        let ledger = self.ledger().await;
         let mut indexed = Packs::default();
         let mut roots: BTreeMap<Id, Snapshot> = BTreeMap::new();
         let mut held: Vec<(Arc<Sink>, BTreeSet<ObjectId>)> = Vec::new();
@@ -55,7 +56,8 @@ impl Shared {
                 report.error(Some(sink.name()), error);
                 continue;
             }
-            let names = self.check_sink(sink, options, &mut report, &mut roots, &mut indexed).await?;
+            let names =
+                self.check_sink(sink, &ledger, options, &mut report, &mut roots, &mut indexed).await?;
             held.push((Arc::clone(sink), names));
         }
         let union: BTreeSet<ObjectId> = held.iter().flat_map(|(_, names)| names.iter().cloned()).collect();
@@ -67,7 +69,7 @@ impl Shared {
                     report.error(Some(sink.name()), error.with_remedy("the next backup run copies it"));
                 }
             }
-            self.check_presence(sink, &indexed, &mut report).await;
+            self.check_presence(sink, &ledger, &indexed, &mut report).await;
         }
         if self.sinks.live().is_empty() {
             self.sinks.check_quorum()?;
@@ -83,6 +85,7 @@ impl Shared {
     async fn check_sink(
         self: &Arc<Self>,
         sink: &Arc<Sink>,
+        ledger: &Ledger,
         options: &CheckOptions,
         report: &mut CheckReport,
         roots: &mut BTreeMap<Id, Snapshot>,
@@ -98,11 +101,18 @@ impl Shared {
             Ok(_) => report.error(name.clone(), Error::corrupt("the config is that of another repository")),
             Err(error) => report.error(name.clone(), error.with_key("config")),
         }
-        let keys = self.read_named(sink, ObjectKind::Key, options, report, &mut BTreeSet::new()).await?;
+        match self.damaged_ledgers(sink).await {
+            Ok(damaged) => damaged.into_iter().for_each(|error| report.error(name.clone(), error)),
+            Err(error) => report.error(name.clone(), error),
+        }
+        let keys =
+            self.read_named(sink, ledger, ObjectKind::Key, options, report, &mut BTreeSet::new()).await?;
         if keys.is_empty() {
             report.error(name.clone(), Error::corrupt("there is no undamaged key"));
         }
-        for (id, bytes) in self.read_named(sink, ObjectKind::Snapshot, options, report, &mut names).await? {
+        for (id, bytes) in
+            self.read_named(sink, ledger, ObjectKind::Snapshot, options, report, &mut names).await?
+        {
             match open_unpacked(&self.key, &bytes).and_then(|json| Snapshot::parse(&json)) {
                 Ok(snapshot) => {
                     roots.insert(id, snapshot);
@@ -110,7 +120,9 @@ impl Shared {
                 Err(error) => report.error(name.clone(), error.with_key(object(ObjectKind::Snapshot, id))),
             }
         }
-        for (id, bytes) in self.read_named(sink, ObjectKind::Index, options, report, &mut names).await? {
+        for (id, bytes) in
+            self.read_named(sink, ledger, ObjectKind::Index, options, report, &mut names).await?
+        {
             let shared = Arc::clone(self);
             let work =
                 self.tasks.spawn_blocking(move || IndexFile::parse(&open_unpacked(&shared.key, &bytes)?));
@@ -130,13 +142,18 @@ impl Shared {
     async fn read_named(
         &self,
         sink: &Arc<Sink>,
+        ledger: &Ledger,
         kind: ObjectKind,
         options: &CheckOptions,
         report: &mut CheckReport,
         names: &mut BTreeSet<ObjectId>,
     ) -> Result<Vec<(Id, Bytes)>> {
         let listed = match sink.list(kind).await {
-            Ok(listed) => listed,
+            // What was removed elsewhere and is still here is nothing to rely on.
+            Ok(mut listed) => {
+                listed.retain(|(id, _)| !ledger.is_removed(kind, id));
+                listed
+            }
             Err(error) => {
                 report.error(Some(sink.name()), error);
                 return Ok(Vec::new());
@@ -164,7 +181,13 @@ impl Shared {
         Ok(good)
     }
 
-    async fn check_presence(&self, sink: &Arc<Sink>, packs: &Packs, report: &mut CheckReport) {
+    async fn check_presence(
+        &self,
+        sink: &Arc<Sink>,
+        ledger: &Ledger,
+        packs: &Packs,
+        report: &mut CheckReport,
+    ) {
         let name = || Some(sink.name());
         let listed: BTreeMap<Id, u64> = match sink.list(ObjectKind::Pack).await {
             Ok(listed) => listed.into_iter().collect(),
@@ -188,7 +211,8 @@ impl Shared {
                 Some(_) => report.packs += 1,
             }
         }
-        for id in listed.keys().filter(|id| !packs.contains_key(*id)) {
+        let removed = |id: &Id| ledger.is_removed(ObjectKind::Pack, id);
+        for id in listed.keys().filter(|id| !packs.contains_key(*id) && !removed(id)) {
             let error =
                 Error::other("no index names the pack; an interrupted run left it, and the next uses it")
                     .with_key(object(ObjectKind::Pack, *id));

@@ -27,5 +27,6 @@ pub use node::{Node, NodeKind, Xattr};
 pub(crate) use pack::{BlobEntry, BlobKind, MAX_BLOBS, PackBuilder, pack_overhead, parse_header};
 pub use snapshot::{Snapshot, SnapshotSummary};
 pub use time::NodeTime;
+pub(crate) use time::{civil, days};
 pub(crate) use tree::{Tree, TreeWriter};
 pub(crate) use unpacked::{open_unpacked, seal_unpacked};

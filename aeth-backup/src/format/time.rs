@@ -53,6 +53,12 @@ impl NodeTime {
         self.nanos
     }
 
+    /// Seconds east of UTC in which it is written.
+    #[must_use]
+    pub fn offset(&self) -> i32 {
+        self.offset
+    }
+
     /// The instant.
     #[must_use]
     pub fn system(&self) -> SystemTime {
@@ -143,7 +149,7 @@ fn push(out: &mut Vec<u8>, value: i64, width: u32) {
 
 /// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar. The year is
 /// shifted to begin in March, so that the leap day is its last.
-fn civil(day: i64) -> (i64, i64, i64) {
+pub(crate) fn civil(day: i64) -> (i64, i64, i64) {
     let day = day + 719_468;
     let era = day.div_euclid(146_097);
     let of_era = day.rem_euclid(146_097);
@@ -155,7 +161,7 @@ fn civil(day: i64) -> (i64, i64, i64) {
 }
 
 /// The inverse of [`civil`].
-fn days(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month <= 2);
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;

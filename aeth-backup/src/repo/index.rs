@@ -47,19 +47,33 @@ struct Packed {
 pub(crate) struct Index {
     packs: Vec<Id>,
     known: IdSet,
+    /// The numbers of packs that will be removed: they can be read, but nothing new may rely on them.
+    weak: HashSet<u32>,
     data: IdMap<Packed>,
     trees: IdMap<Packed>,
 }
 
 impl Index {
     /// Adds a pack; one that is known already is left alone. A blob that lies in two packs is taken from the
-    /// first.
+    /// first that is not weak.
     pub(crate) fn add(&mut self, pack: &IndexPack) {
+        self.add_as(pack, false);
+    }
+
+    /// Adds a pack that will be removed: its blobs can be read, but count as absent for writers.
+    pub(crate) fn add_weak(&mut self, pack: &IndexPack) {
+        self.add_as(pack, true);
+    }
+
+    fn add_as(&mut self, pack: &IndexPack, weak: bool) {
         if !self.known.insert(pack.id) {
             return;
         }
         let Ok(number) = u32::try_from(self.packs.len()) else { return };
         self.packs.push(pack.id);
+        if weak {
+            self.weak.insert(number);
+        }
         for blob in &pack.blobs {
             let packed = Packed {
                 pack: number,
@@ -67,14 +81,14 @@ impl Index {
                 length: blob.length,
                 uncompressed: blob.uncompressed,
             };
-            self.map_mut(blob.kind).entry(blob.id).or_insert(packed);
-        }
-    }
-
-    fn map_mut(&mut self, kind: BlobKind) -> &mut IdMap<Packed> {
-        match kind {
-            BlobKind::Data => &mut self.data,
-            BlobKind::Tree => &mut self.trees,
+            let map = match blob.kind {
+                BlobKind::Data => &mut self.data,
+                BlobKind::Tree => &mut self.trees,
+            };
+            let entry = map.entry(blob.id).or_insert(packed);
+            if !weak && !self.weak.is_empty() && self.weak.contains(&entry.pack) {
+                *entry = packed;
+            }
         }
     }
 
@@ -85,8 +99,9 @@ impl Index {
         }
     }
 
+    /// Whether a writer may rely on a blob.
     pub(crate) fn contains(&self, kind: BlobKind, id: &Id) -> bool {
-        self.map(kind).contains_key(id)
+        self.map(kind).get(id).is_some_and(|packed| self.weak.is_empty() || !self.weak.contains(&packed.pack))
     }
 
     pub(crate) fn contains_pack(&self, id: &Id) -> bool {

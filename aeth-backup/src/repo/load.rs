@@ -74,10 +74,19 @@ impl Shared {
         ids.dedup();
         let mut reads =
             futures_util::stream::iter(ids).map(|id| self.index_file(id)).buffer_unordered(PARALLEL);
+        let ledger = self.ledger().await;
         let mut index = Index::default();
+        let mut weak = Vec::new();
         while let Some(file) = reads.try_next().await? {
-            file.packs.iter().for_each(|pack| index.add(pack));
+            for pack in file.packs {
+                if ledger.is_weak(&pack.id) {
+                    weak.push(pack);
+                } else {
+                    index.add(&pack);
+                }
+            }
         }
+        weak.iter().for_each(|pack| index.add_weak(pack));
         let index = Arc::new(RwLock::new(index));
         *self.index.write() = Some(Arc::clone(&index));
         Ok(index)

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 /// What restic waits before it looks again.
 const SETTLE: Duration = Duration::from_millis(200);
 const REFRESH: Duration = Duration::from_secs(5 * 60);
+/// Between two attempts at a lock that somebody else has.
+const RETRY: Duration = Duration::from_millis(500);
 /// Without a refresh for this long the holder gives up, before others may take the lock for dead.
 const GIVE_UP: Duration = Duration::from_secs(20 * 60);
 
@@ -71,6 +73,34 @@ impl LockGuard {
         }
         guard.keep_fresh(exclusive, true);
         Ok(guard)
+    }
+
+    /// [`LockGuard::acquire`], again until `wait` is over while somebody else has a lock.
+    pub(crate) async fn acquire_within(
+        shared: &Arc<Shared>,
+        exclusive: bool,
+        wait: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let deadline = shared.clock.monotonic().saturating_add(wait);
+        loop {
+            if cancel.is_cancelled() {
+                return Err(crate::error::cancelled());
+            }
+            let error = match Self::acquire(shared, exclusive).await {
+                Ok(guard) => return Ok(guard),
+                Err(error) => error,
+            };
+            let left = deadline.saturating_sub(shared.clock.monotonic());
+            if error.kind() != ErrorKind::Busy || left.is_zero() {
+                return Err(error);
+            }
+            // Two that wait must not meet again and again, each keeping the other out.
+            let mut dice = [0];
+            crate::crypto::random(&mut dice)?;
+            let pause = RETRY.mul_f64(0.5 + f64::from(dice[0]) / 128.0).min(left);
+            cancel.run_until_cancelled(shared.clock.sleep(pause)).await;
+        }
     }
 
     /// Takes a shared lock for reading where that is possible. One sink of many is enough to restore from, and

@@ -3,6 +3,8 @@
 pub(crate) mod host;
 mod index;
 mod keys;
+mod ledger;
+mod ledger_store;
 mod load;
 mod lock;
 mod open;
@@ -14,6 +16,7 @@ mod sync;
 use host::Host;
 pub(crate) use index::{IdMap, IdSet, Index, Location};
 pub(crate) use keys::joined;
+pub(crate) use ledger::{Change, Ledger, State};
 pub(crate) use load::open_blob;
 pub(crate) use lock::{LockGuard, lock_lost};
 pub use open::Repository;

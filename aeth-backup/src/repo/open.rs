@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) index: RwLock<Option<Arc<RwLock<Index>>>>,
     pub(crate) trees: super::load::PackCache,
+    pub(crate) ledgers: super::ledger_store::LedgerCache,
     pub(crate) tasks: Tasks,
     /// Held by a run from its start to its end: a sink that failed in it must stay out until it is over.
     pub(crate) writer: tokio::sync::Mutex<()>,
@@ -186,6 +187,7 @@ impl Repository {
     ) -> Self {
         let chunker = Chunker::new(config.chunker_polynomial);
         let (index, trees) = (RwLock::new(None), super::load::PackCache::default());
+        let ledgers = super::ledger_store::LedgerCache::default();
         let writer = tokio::sync::Mutex::default();
         let shared = Shared {
             sinks,
@@ -198,6 +200,7 @@ impl Repository {
             host,
             index,
             trees,
+            ledgers,
             tasks,
             writer,
         };

@@ -148,6 +148,16 @@ impl Sink {
         Ok(found)
     }
 
+    /// The names of all sidecars.
+    pub(crate) async fn sidecars(&self) -> Result<Vec<ObjectId>> {
+        let mut stream = self.inner.list(ObjectKind::Sidecar);
+        let mut found = Vec::new();
+        while let Some(meta) = self.next(&mut stream).await? {
+            found.push(meta.map_err(|error| error.with_operation("list").with_component(self.name()))?.id);
+        }
+        Ok(found)
+    }
+
     async fn next<S: Stream + Unpin + Send>(&self, stream: &mut S) -> Result<Option<S::Item>>
     where
         S::Item: Send,

@@ -1,8 +1,8 @@
 //! The restore points of a repository.
 
-use super::Repository;
 use super::open::Shared;
 use super::sinks::object;
+use super::{Change, Repository, State};
 use crate::Id;
 use crate::format::{Snapshot, open_unpacked};
 use aeth_core::backup::ObjectKind;
@@ -48,6 +48,11 @@ impl Shared {
         }
         ids.sort_unstable();
         ids.dedup();
+        // A sink that was away, or that keeps everything, may still have what was forgotten.
+        if self.sinks.all.len() > 1 {
+            let ledger = self.ledger().await;
+            ids.retain(|id| !ledger.is_removed(ObjectKind::Snapshot, id));
+        }
         Ok(ids)
     }
 
@@ -75,7 +80,9 @@ impl Shared {
 impl Shared {
     /// Removes snapshots from every live sink that permits it.
     pub(crate) async fn remove_snapshots(&self, ids: &[Id]) -> Result<()> {
-        let names: Vec<_> = ids.iter().map(|id| object(ObjectKind::Snapshot, *id)).collect();
+        let kind = ObjectKind::Snapshot;
+        self.record(&[Change { state: State::Removed, kind, ids: ids.to_vec() }]).await?;
+        let names: Vec<_> = ids.iter().map(|id| object(kind, *id)).collect();
         self.sinks.remove_where_allowed(&names).await
     }
 }

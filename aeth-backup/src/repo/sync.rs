@@ -3,9 +3,9 @@
 //! A sink lags when it was away during a run, or when a run was killed between the sinks. The files are
 //! content-named and sealed, so copying needs no key, and verifying needs only the name.
 
-use super::Sink;
 use super::open::Shared;
 use super::sinks::object;
+use super::{Ledger, Sink};
 use crate::Id;
 use crate::format::{IndexPack, parse_header};
 use aeth_core::backup::ObjectKind;
@@ -24,11 +24,16 @@ fn is_gone(error: &Error) -> bool {
 
 impl Shared {
     /// Copies to each live sink what it lacks, in the order that keeps it valid at every moment: packs, then
-    /// indexes, then snapshots. Returns the names and sizes of all packs.
+    /// indexes, then snapshots. Returns the names and sizes of all packs. What the ledger says is removed is not
+    /// copied; where it still is, the next prune removes it.
     pub(crate) async fn catch_up(self: &Arc<Self>) -> Result<BTreeMap<Id, u64>> {
         let mut packs = BTreeMap::new();
+        let ledger = self.ledger().await;
         for kind in [ObjectKind::Key, ObjectKind::Pack, ObjectKind::Index, ObjectKind::Snapshot] {
-            let union = self.catch_up_kind(kind).await?;
+            if kind == ObjectKind::Snapshot && self.sinks.all.len() > 1 && ledger.has_removed_packs() {
+                self.keep_what_lagging_snapshots_need(&ledger).await?;
+            }
+            let union = self.catch_up_kind(kind, &ledger).await?;
             if kind == ObjectKind::Pack {
                 packs = union;
             }
@@ -59,9 +64,10 @@ impl Shared {
         Ok(())
     }
 
-    async fn catch_up_kind(self: &Arc<Self>, kind: ObjectKind) -> Result<BTreeMap<Id, u64>> {
+    async fn catch_up_kind(self: &Arc<Self>, kind: ObjectKind, ledger: &Ledger) -> Result<BTreeMap<Id, u64>> {
         let live = self.sinks.live();
-        let lists = join_all(live.iter().map(|sink| sink.list(kind))).await;
+        let mut lists = join_all(live.iter().map(|sink| sink.list(kind))).await;
+        lists.iter_mut().flatten().for_each(|list| list.retain(|(id, _)| !ledger.is_removed(kind, id)));
         let mut held = Vec::with_capacity(live.len());
         let mut union = BTreeMap::new();
         for (sink, list) in live.iter().zip(lists) {
@@ -129,9 +135,11 @@ impl Shared {
     /// be sent again. A pack whose header cannot be read is left alone.
     pub(crate) async fn unindexed(self: &Arc<Self>, packs: &BTreeMap<Id, u64>) -> Result<Vec<IndexPack>> {
         let index = self.index().await?;
+        let ledger = self.ledger().await;
         let orphans: Vec<_> = {
             let index = index.read();
-            packs.iter().filter(|(id, _)| !index.contains_pack(id)).map(|(id, size)| (*id, *size)).collect()
+            let orphans = packs.iter().filter(|(id, _)| !index.contains_pack(id) && !ledger.is_weak(id));
+            orphans.map(|(id, size)| (*id, *size)).collect()
         };
         let mut found = Vec::new();
         for (id, size) in orphans {

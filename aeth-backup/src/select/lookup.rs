@@ -90,12 +90,10 @@ impl Repository {
         match fits.as_slice() {
             [] => Err(no_such(name)),
             [id] => Ok(*id),
-            several => {
-                Err(Error::invalid(format!("the id is the beginning of {} snapshots", several.len()))
-                    .with_key(name)
-                    .with_remedy("give more of its digits")
-                    .with_source(AmbiguousId { beginning: name.to_owned(), candidates: fits }))
-            }
+            several => Err(Error::invalid(format!("the id is the beginning of {} snapshots", several.len()))
+                .with_key(name)
+                .with_remedy("give more of its digits")
+                .with_source(AmbiguousId { beginning: name.to_owned(), candidates: fits })),
         }
     }
 
