@@ -62,6 +62,7 @@ mod backup;
 mod browse;
 mod check;
 mod chunker;
+mod copy;
 mod crypto;
 mod drill;
 mod error;
@@ -72,6 +73,7 @@ mod id;
 mod process;
 mod progress;
 mod prune;
+mod repair;
 mod repo;
 mod restore;
 mod scratch;
@@ -84,6 +86,7 @@ pub use browse::{
     TreeEntry,
 };
 pub use check::{CheckFinding, CheckOptions, CheckReport};
+pub use copy::{CopiedSnapshot, CopyOptions, CopyReport};
 pub use crypto::KdfParams;
 pub use drill::{DrillOptions, DrillReport};
 pub use forget::{
@@ -96,7 +99,8 @@ pub use id::Id;
 pub use process::ExternalCommand;
 pub use progress::{Event, Observer, Progress, ProgressReport, Skipped};
 pub use prune::{MaxUnused, PruneBlobs, PruneBytes, PruneOptions, PrunePacks, PruneReport};
-pub use repo::{Quorum, Repository, RepositoryOptions, SinkStatus, SnapshotEntry};
+pub use repair::{RepairOptions, RepairReport, RepairedSnapshot};
+pub use repo::{KeyInfo, Quorum, Repository, RepositoryOptions, SinkStatus, SnapshotEntry};
 pub use restore::{BlobRestoreReport, Existing, RestoreOptions, RestoreReport};
 pub use select::{AmbiguousId, SnapshotFilter, TagChange, TagEdit};
 pub use source::{

@@ -5,8 +5,8 @@ mod common;
 
 use aeth_backup::{
     AmbiguousId, ChangeKind, CheckOptions, DiffOptions, FindOptions, ForgetOptions, Found, FoundBlob, Glob,
-    GroupBy, LsOptions, MaxUnused, PathSource, Plan, PruneOptions, Quorum, Repository, RestoreOptions,
-    RetentionPolicy, SnapshotFilter, Span, TagEdit,
+    GroupBy, LsOptions, MaxUnused, PathSource, Plan, PruneOptions, Quorum, RepairOptions, Repository,
+    RestoreOptions, RetentionPolicy, SnapshotFilter, Span, TagEdit,
 };
 use aeth_core::ErrorKind;
 use aeth_core::backup::{BackupSink, BlobSink};
@@ -412,4 +412,94 @@ async fn marks_wait_for_their_time_and_append_only_sinks_keep_everything() {
         assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
     }
     assert!(worm.check(CheckOptions::all_data()).await.unwrap().is_ok());
+}
+
+/// The packs of a sink, the longest first.
+fn packs(sink: &Path) -> Vec<PathBuf> {
+    let mut packs = files_below(&sink.join("data"));
+    packs.sort_by_key(|path| std::cmp::Reverse(std::fs::metadata(path).unwrap().len()));
+    packs
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lone_repository_is_repaired_as_far_as_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, sink) = (dir.path().join("source"), dir.path().join("r"));
+    for i in 0..12 {
+        write(source.join(format!("d{}/f{i}", i % 3)), i, 300_000);
+    }
+    let repository = init_small(&[&sink]).await;
+    repository.backup(plan(&source)).await.unwrap();
+    assert!(repository.repair_index(RepairOptions::new()).await.unwrap().is_clean());
+    assert!(repository.repair_packs(&[], RepairOptions::new()).await.unwrap().is_clean());
+    assert!(repository.repair_snapshots(RepairOptions::new()).await.unwrap().is_clean());
+
+    // Without any index, and with a damaged one.
+    for damage in [true, false] {
+        for index in files_below(&sink.join("index")) {
+            if damage { flip(&index, 40) } else { std::fs::remove_file(index).unwrap() }
+        }
+        let broken = open(&[&sink]).await;
+        if damage {
+            assert_eq!(broken.prune(PruneOptions::new()).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        let dry = broken.repair_index(RepairOptions::new().dry_run(true)).await.unwrap();
+        let report = broken.repair_index(RepairOptions::new().read_packs(false)).await.unwrap();
+        assert_eq!((dry.packs_added, dry.indexes_replaced), (report.packs_added, report.indexes_replaced));
+        assert_eq!(report.packs_added, packs(&sink).len() as u64, "{report:?}");
+        assert_whole(&[&sink], &source, "latest", dir.path()).await;
+    }
+
+    // A damaged pack: what is whole in it is saved, and what is not is left out of the snapshot.
+    flip(&packs(&sink)[0], 100);
+    let broken = open(&[&sink]).await;
+    let replicas = broken.repair_replicas(RepairOptions::new()).await.unwrap();
+    assert_eq!(replicas.unrepaired.len(), 1, "{replicas:?}");
+    assert!(replicas.unrepaired[0].remedy().is_some());
+    let dry = broken.repair_packs(&[], RepairOptions::new().dry_run(true)).await.unwrap();
+    let report = broken.repair_packs(&[], RepairOptions::new()).await.unwrap();
+    assert_eq!((report.packs_salvaged, report.blobs_lost), (1, 1), "{report:?}");
+    assert_eq!(dry.blobs_saved, report.blobs_saved);
+    assert!(report.blobs_saved >= 2, "{report:?}");
+    let before = broken.snapshot("latest").await.unwrap();
+    let dry = broken.repair_snapshots(RepairOptions::new().dry_run(true)).await.unwrap();
+    assert_eq!(dry.snapshots.len(), 1, "{dry:?}");
+    let report = broken.repair_snapshots(RepairOptions::new().forget(true)).await.unwrap();
+    assert_eq!(report.snapshots[0].damaged.len(), 1, "{report:?}");
+    assert_eq!(report.snapshots[0].damaged, dry.snapshots[0].damaged);
+    let after = broken.snapshot("latest").await.unwrap();
+    assert_eq!(after.snapshot.original, Some(before.id));
+    assert_eq!(after.snapshot.tags, ["repaired"]);
+    assert_eq!(broken.snapshots().await.unwrap().len(), 1);
+    assert!(broken.check(CheckOptions::all_data()).await.unwrap().is_ok());
+    // Another run stores again what was lost.
+    broken.backup(plan(&source)).await.unwrap();
+    assert_whole(&[&sink], &source, "latest", dir.path()).await;
+
+    // A tree that is lost leaves an empty directory.
+    let root = source.to_str().unwrap();
+    let latest = broken.snapshot("latest").await.unwrap();
+    let tree = broken.entry(&latest, &format!("{root}/d1")).await.unwrap().node.subtree.unwrap();
+    let pack = broken.pack_of(tree).await.unwrap()[0].to_string();
+    let pack = sink.join("data").join(&pack[..2]).join(&pack);
+    std::fs::remove_file(pack).unwrap();
+    let broken = open(&[&sink]).await;
+    let index = broken.repair_index(RepairOptions::new()).await.unwrap();
+    assert_eq!(index.packs_dropped, 1, "{index:?}");
+    let report = broken.repair_snapshots(RepairOptions::new().snapshot(latest.id)).await.unwrap();
+    assert_eq!(report.snapshots.len(), 1, "{report:?}");
+    match report.snapshots[0].new {
+        Some(id) => {
+            let entry = broken.snapshot(&id.to_string()).await.unwrap();
+            assert!(broken.ls(&entry, LsOptions::new()).try_collect::<Vec<_>>().await.is_ok());
+        }
+        // The root's tree may have been in the same pack: then nothing is left of the snapshot.
+        None => assert_eq!(report.snapshots[0].damaged, ["/"]),
+    }
 }

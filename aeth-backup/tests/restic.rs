@@ -3,9 +3,14 @@
 
 mod common;
 
-use aeth_backup::{CheckOptions, PathSource, Plan, RestoreOptions};
+use aeth_backup::{
+    CheckOptions, CopyOptions, DiffOptions, ForgetOptions, LsOptions, MaxUnused, PathSource, Plan, PruneOptions,
+    RepairOptions, Repository, RestoreOptions, RetentionPolicy, TagEdit,
+};
+use aeth_core::Secret;
 use common::*;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
+use std::path::Path;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restic_reads_ours() {
@@ -132,4 +137,182 @@ async fn a_living_restics_exclusive_lock_keeps_us_out_and_a_dead_ones_is_removed
     assert!(!files_below(&sink.join("locks")).is_empty());
     repository.backup(plan()).await.unwrap();
     assert!(files_below(&sink.join("locks")).is_empty());
+}
+
+fn plan(source: &Path) -> Plan {
+    Plan::new().source(PathSource::new(source).unwrap())
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+async fn assert_restores(repository: &Repository, source: &Path, target: &Path) {
+    let latest = repository.snapshot("latest").await.unwrap();
+    let options = RestoreOptions::new(target).root(source.to_str().unwrap()).verify(true);
+    assert!(repository.restore(&latest, options).await.unwrap().is_complete());
+    assert_same_tree(source, target);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn comparing_and_listing_give_what_restic_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, sink) = (dir.path().join("source"), dir.path().join("repository"));
+    sample_tree(&source, 11);
+    let repository = init(&[&sink]).await;
+    let before = repository.backup(plan(&source)).await.unwrap().snapshot;
+    std::fs::remove_dir_all(source.join("order")).unwrap();
+    std::fs::write(source.join("deep/er/003"), "changed").unwrap();
+    std::fs::write(source.join("deep/new"), vec![7; 2_000_000]).unwrap();
+    let after = repository.backup(plan(&source)).await.unwrap().snapshot;
+    let ids = (before.id.to_string(), after.id.to_string());
+    let theirs = json(&restic_ok(&sink, &["diff", "--json", &ids.0, &ids.1]));
+    let ours = repository.diff(&before, &after, &DiffOptions::new()).await.unwrap();
+    assert_eq!(theirs["changed_files"], ours.changed_files);
+    for (theirs, ours) in [(&theirs["added"], ours.added), (&theirs["removed"], ours.removed)] {
+        assert_eq!(theirs["files"], ours.files, "{theirs} {ours:?}");
+        assert_eq!(theirs["dirs"], ours.dirs, "{theirs} {ours:?}");
+        assert_eq!(theirs["others"], ours.others, "{theirs} {ours:?}");
+        assert_eq!(theirs["data_blobs"], ours.data_blobs, "{theirs} {ours:?}");
+        assert_eq!(theirs["tree_blobs"], ours.tree_blobs, "{theirs} {ours:?}");
+        assert_eq!(theirs["bytes"], ours.bytes, "{theirs} {ours:?}");
+    }
+    let listed = restic_ok(&sink, &["ls", "--json", &ids.1]);
+    let theirs: Vec<String> = listed
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|entry| entry["struct_type"] == "node")
+        .map(|entry| entry["path"].as_str().unwrap().to_owned())
+        .collect();
+    let ours: Vec<_> = repository.ls(&after, LsOptions::new()).try_collect().await.unwrap();
+    let ours: Vec<String> =
+        ours.iter().map(|entry| String::from_utf8_lossy(&entry.path).into_owned()).collect();
+    assert_eq!(ours, theirs);
+    // Tags as restic sees them, and the other way round.
+    let tagged = repository.edit_tags(&[after.clone()], &TagEdit::add(["ours"])).await.unwrap();
+    restic_ok(&sink, &["tag", "--add", "theirs", &tagged[0].new.id.to_string()]);
+    let last = repository.snapshot("latest").await.unwrap();
+    assert_eq!((last.snapshot.tags.len(), last.snapshot.original), (2, Some(after.id)));
+    restic_ok(&sink, &["check"]);
+}
+
+/// Both format versions: read, backed up into, forgotten, pruned, repaired, by both in turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn we_keep_restics_house_in_both_versions() {
+    for version in ["1", "2"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, sink) = (dir.path().join("source"), dir.path().join("repository"));
+        sample_tree(&source, 12);
+        std::fs::remove_file(source.join("raw link")).unwrap();
+        restic_ok(&sink, &["init", "--repository-version", version]);
+        restic_ok(&sink, &["backup", source.to_str().unwrap()]);
+        std::fs::write(source.join("deep/text"), vec![3; 900_000]).unwrap();
+        restic_ok(&sink, &["backup", source.to_str().unwrap()]);
+        let repository = open(&[&sink]).await;
+        assert_eq!(repository.version().to_string(), version);
+        let report = repository.backup(plan(&source)).await.unwrap();
+        assert_eq!(report.snapshot.snapshot.summary.unwrap().data_blobs, 0, "version {version}");
+        std::fs::write(source.join("deep/same text"), vec![4; 900_000]).unwrap();
+        repository.backup(plan(&source)).await.unwrap();
+        restic_ok(&sink, &["check", "--read-data"]);
+        let check = repository.check(CheckOptions::all_data()).await.unwrap();
+        assert!(check.is_ok(), "version {version}: {check:?}");
+
+        let forgotten = repository.forget(ForgetOptions::new(RetentionPolicy::new().last(1))).await.unwrap();
+        assert_eq!(forgotten.removed.len(), 3);
+        let pruned = repository.prune(PruneOptions::new().max_unused(MaxUnused::Bytes(0))).await.unwrap();
+        assert!(pruned.removed_packs > 0 && pruned.postponed.is_none(), "version {version}: {pruned:?}");
+        restic_ok(&sink, &["check", "--read-data"]);
+        assert_restores(&repository, &source, &dir.path().join("ours")).await;
+        // Nothing is left for restic to do.
+        let theirs = restic_ok(&sink, &["prune", "--max-unused", "0", "--dry-run", "-v"]);
+        assert!(!theirs.contains("will remove pack"), "{theirs}");
+
+        // And restic does the same with ours.
+        std::fs::remove_dir_all(source.join("order")).unwrap();
+        repository.backup(plan(&source)).await.unwrap();
+        restic_ok(&sink, &["forget", "--keep-last", "1", "--prune", "--max-unused", "0"]);
+        restic_ok(&sink, &["check", "--read-data"]);
+        for index in files_below(&sink.join("index")) {
+            std::fs::remove_file(index).unwrap();
+        }
+        let broken = open(&[&sink]).await;
+        assert!(!broken.repair_index(RepairOptions::new()).await.unwrap().is_clean());
+        restic_ok(&sink, &["check", "--read-data"]);
+        assert_restores(&broken, &source, &dir.path().join("again")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_and_copies_are_what_restic_takes_them_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, a, b) = (dir.path().join("source"), dir.path().join("a"), dir.path().join("b"));
+    let (c, old) = (dir.path().join("c"), dir.path().join("old"));
+    sample_tree(&source, 13);
+    let repository = init(&[&a, &b]).await;
+    let first = repository.backup(plan(&source).tag("one")).await.unwrap().snapshot;
+    std::fs::write(source.join("more"), vec![1; 100_000]).unwrap();
+    repository.backup(plan(&source)).await.unwrap();
+
+    let second = Secret::new("second".to_owned());
+    let added = repository.add_key(&second).await.unwrap();
+    assert_eq!(repository.keys().await.unwrap().len(), 2);
+    let list = restic_ok(&b, &["key", "list", "--json"]);
+    assert!(list.contains(&added.short()), "{list}");
+    let current = repository.keys().await.unwrap().into_iter().find(|key| key.current).unwrap().id;
+    assert_eq!(repository.remove_key(current).await.unwrap_err().kind(), aeth_core::ErrorKind::Invalid);
+    repository.remove_key(added).await.unwrap();
+    assert_eq!(repository.remove_key(added).await.unwrap_err().kind(), aeth_core::ErrorKind::NotFound);
+    let refused = Repository::open(sinks(&[&a, &b]), &second, options()).await.unwrap_err();
+    assert_eq!(refused.kind(), aeth_core::ErrorKind::Denied);
+
+    // A key that is removed while a sink is away.
+    let third = Secret::new("third".to_owned());
+    let added = repository.add_key(&third).await.unwrap();
+    open(&[&a]).await.remove_key(added).await.unwrap();
+    let refused = Repository::open(sinks(&[&a, &b]), &third, options()).await.unwrap_err();
+    assert_eq!(refused.kind(), aeth_core::ErrorKind::Denied, "{refused:?}");
+    open(&[&a, &b]).await.backup(plan(&source)).await.unwrap();
+    assert_eq!((files_below(&a.join("keys")).len(), files_below(&b.join("keys")).len()), (1, 1));
+
+    let changing = open(&[&a, &b]).await;
+    changing.change_password(&second).await.unwrap();
+    let old_password = Repository::open(sinks(&[&a, &b]), &password(), options()).await.unwrap_err();
+    assert_eq!(old_password.kind(), aeth_core::ErrorKind::Denied);
+    let repository = Repository::open(sinks(&[&a, &b]), &second, options()).await.unwrap();
+    repository.change_password(&password()).await.unwrap();
+    restic_ok(&a, &["check"]);
+
+    // Into a repository of its own, and into one of the old format.
+    let like = Repository::init(sinks(&[&c]), &password(), options().chunker_like(&repository)).await.unwrap();
+    let version_1 = Repository::init(sinks(&[&old]), &password(), options().version(1)).await.unwrap();
+    for (target, root) in [(&like, &c), (&version_1, &old)] {
+        let one = repository.copy_to(target, CopyOptions::new().snapshot(first.id)).await.unwrap();
+        assert_eq!((one.copied.len(), one.present.len()), (1, 0));
+        let all = repository.copy_to(target, CopyOptions::new()).await.unwrap();
+        assert_eq!((all.copied.len(), all.present.len()), (2, 1), "{all:?}");
+        assert!(all.blobs < one.blobs, "what was there was copied again: {all:?}");
+        let again = repository.copy_to(target, CopyOptions::new()).await.unwrap();
+        assert_eq!((again.copied.len(), again.present.len(), again.blobs), (0, 3, 0));
+        let copy = target.snapshot(&one.copied[0].to.to_string()).await.unwrap();
+        assert_eq!(copy.snapshot.original, Some(first.id));
+        assert_eq!((copy.snapshot.tags, copy.snapshot.tree), (first.snapshot.tags.clone(), first.snapshot.tree));
+        restic_ok(root, &["check", "--read-data"]);
+        assert_restores(target, &source, &dir.path().join(root.file_name().unwrap()).join("t")).await;
+    }
+    assert_eq!(version_1.version(), 1);
+    assert!(repository.copy_to(&like, CopyOptions::new()).await.unwrap().same_chunker);
+    assert!(!repository.copy_to(&version_1, CopyOptions::new()).await.unwrap().same_chunker);
+    let itself = open(&[&b]).await;
+    let error = repository.copy_to(&itself, CopyOptions::new()).await.unwrap_err();
+    assert_eq!(error.kind(), aeth_core::ErrorKind::Invalid);
+    // restic copies ours, and finds our copies to be copies.
+    let output = std::process::Command::new("restic")
+        .args(["--no-cache", "--repo", c.to_str().unwrap(), "copy", "--repo2", old.to_str().unwrap()])
+        .env("RESTIC_PASSWORD", PASSWORD)
+        .env("RESTIC_PASSWORD2", PASSWORD)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(version_1.snapshots().await.unwrap().len(), 3, "{}", String::from_utf8_lossy(&output.stdout));
 }

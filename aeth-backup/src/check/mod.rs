@@ -3,6 +3,7 @@
 mod data;
 mod options;
 mod report;
+mod rotation;
 mod run;
 mod trees;
 

@@ -1,5 +1,6 @@
 //! How much is checked.
 
+use super::rotation::Sample;
 use crate::progress::{Observer, Progress, Watch};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct CheckOptions {
-    pub(crate) read_data: bool,
+    pub(crate) sample: Sample,
     pub(crate) progress: Progress,
     pub(crate) watch: Watch,
     pub(crate) cancel: CancellationToken,
@@ -24,7 +25,22 @@ impl CheckOptions {
     /// That, and every byte of every pack in every sink.
     #[must_use]
     pub fn all_data() -> Self {
-        Self { read_data: true, ..Self::default() }
+        Self { sample: Sample::All, ..Self::default() }
+    }
+
+    /// The structure, and so much of the packs that all of them are read in `days` days by a check each day (0 counts
+    /// as 1). A check that comes later reads more. What was read is remembered in a file of ours beside the
+    /// repository.
+    #[must_use]
+    pub fn rotation(days: u32) -> Self {
+        Self { sample: Sample::Rotate(days), ..Self::default() }
+    }
+
+    /// The structure, and the packs of share `part` of `of`, counted from 0. Which share a pack is in depends on its
+    /// name only. A part that is not below `of` reads nothing.
+    #[must_use]
+    pub fn subset(part: u32, of: u32) -> Self {
+        Self { sample: Sample::Part(part, of), ..Self::default() }
     }
 
     /// Counts into `progress`: packs as files.

@@ -27,6 +27,8 @@ pub struct CheckReport {
     pub trees: u64,
     /// Packs of which the presence and length were checked, over all sinks.
     pub packs: u64,
+    /// Packs of which every byte was read.
+    pub packs_read: u64,
     /// Bytes of packs read, over all sinks.
     pub read: u64,
     /// How long it took.

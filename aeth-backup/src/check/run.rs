@@ -2,6 +2,7 @@
 
 use super::options::CheckOptions;
 use super::report::{CheckFinding, CheckReport};
+use super::rotation::Sample;
 use crate::Id;
 use crate::error::cancelled;
 use crate::format::{IndexFile, IndexPack, Snapshot, open_unpacked, pack_overhead};
@@ -75,8 +76,15 @@ impl Shared {
             self.sinks.check_quorum()?;
         }
         self.check_trees(&roots, &indexed, options, &mut report).await?;
-        if options.read_data {
-            self.check_data(&indexed, options, &mut report).await?;
+        if options.sample != Sample::None {
+            let turn = self.turn(options.sample, &indexed).await;
+            let before = report.errors.len();
+            let chosen = turn.packs.as_ref().unwrap_or(&indexed);
+            report.packs_read = u64::try_from(chosen.len()).unwrap_or(0);
+            self.check_data(chosen, options, &mut report).await?;
+            if report.errors.len() == before {
+                self.remember(turn).await?;
+            }
         }
         Ok(report)
     }
@@ -102,7 +110,7 @@ impl Shared {
             Err(error) => report.error(name.clone(), error.with_key("config")),
         }
         match self.damaged_ledgers(sink).await {
-            Ok(damaged) => damaged.into_iter().for_each(|error| report.error(name.clone(), error)),
+            Ok(damaged) => damaged.into_iter().for_each(|(_, error)| report.error(name.clone(), error)),
             Err(error) => report.error(name.clone(), error),
         }
         let keys =

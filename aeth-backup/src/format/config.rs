@@ -14,9 +14,19 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// A new repository of version 2.
-    pub(crate) fn create() -> Result<Self> {
-        Ok(Self { version: 2, id: Id::random()?, chunker_polynomial: Polynomial::random()? })
+    /// A new repository's.
+    pub(crate) fn create(options: &crate::repo::RepositoryOptions) -> Result<Self> {
+        let version = options.version;
+        if !(1..=2).contains(&version) {
+            return Err(Error::invalid(format!("a repository cannot be made with format version {version}"))
+                .with_operation("init")
+                .with_remedy("choose 2, or 1 for tools that do not know compression"));
+        }
+        let chunker_polynomial = match options.chunker {
+            Some(polynomial) => polynomial,
+            None => Polynomial::random()?,
+        };
+        Ok(Self { version, id: Id::random()?, chunker_polynomial })
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {

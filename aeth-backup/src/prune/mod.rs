@@ -24,3 +24,4 @@ mod sweep;
 
 pub use options::{MaxUnused, PruneOptions};
 pub use report::{PruneBlobs, PruneBytes, PrunePacks, PruneReport};
+pub(crate) use survey::pack_size;

@@ -5,128 +5,17 @@ use super::plan::Plan;
 use super::survey::Survey;
 use crate::Id;
 use crate::error::cancelled;
-use crate::format::{
-    BlobEntry, BlobKind, Codec, IndexFile, IndexPack, MAX_BLOBS, PackBuilder, seal_unpacked,
-};
-use crate::progress::Event;
-use crate::repo::{Location, LockGuard, Shared, joined, object, open_blob};
+use crate::format::{BlobEntry, BlobKind, Codec};
+use crate::repo::{Location, LockGuard, Refill, SealedBlob, Shared, joined, object, open_blob};
 use aeth_core::backup::ObjectKind;
 use aeth_core::{Error, Result};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::sync::Arc;
 
 /// Packs that are read ahead.
 const AHEAD: usize = 2;
-/// As many blobs as restic puts into an index file.
-const INDEX_BLOBS: usize = 50_000;
-
-/// A blob as it lies in a pack.
-#[derive(Debug)]
-pub(crate) struct SealedBlob {
-    pub(crate) entry: BlobEntry,
-    pub(crate) sealed: Bytes,
-}
-
-/// Fills packs and stores them with their indexes.
-pub(crate) struct Refill<'a> {
-    shared: &'a Arc<Shared>,
-    lock: &'a LockGuard,
-    open: [Option<PackBuilder>; 2],
-    unindexed: Vec<IndexPack>,
-    pub(crate) written: u64,
-}
-
-impl<'a> Refill<'a> {
-    pub(crate) fn new(shared: &'a Arc<Shared>, lock: &'a LockGuard) -> Self {
-        Self { shared, lock, open: [None, None], unindexed: Vec::new(), written: 0 }
-    }
-
-    /// Adds a blob; stores the pack when it is full.
-    pub(crate) async fn add(&mut self, blob: &SealedBlob, options: &PruneOptions) -> Result<()> {
-        let slot = usize::from(blob.entry.kind == BlobKind::Tree);
-        let Some(open) = self.open.get_mut(slot) else { return Ok(()) };
-        let pack = open.get_or_insert_with(|| PackBuilder::new(BytesMut::new()));
-        let BlobEntry { kind, id, uncompressed, .. } = blob.entry;
-        pack.add(kind, id, &blob.sealed, uncompressed)?;
-        if pack.len() < self.shared.options.pack_size && pack.blobs().len() < MAX_BLOBS {
-            return Ok(());
-        }
-        match open.take() {
-            Some(full) => self.store(full, options).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn store(&mut self, pack: PackBuilder, options: &PruneOptions) -> Result<()> {
-        let shared = Arc::clone(self.shared);
-        let work = self.shared.tasks.spawn_blocking(move || {
-            let (bytes, blobs) = pack.finish(&shared.key)?;
-            let bytes = bytes.freeze();
-            Ok((Id::of(&bytes), bytes, blobs))
-        });
-        let (id, bytes, blobs) = joined(work.await)?;
-        self.lock.check()?;
-        self.shared.sinks.write(&object(ObjectKind::Pack, id), &bytes).await?;
-        let length = u64::try_from(bytes.len()).unwrap_or(0);
-        options.progress.stored(length);
-        options.watch.event(&Event::PackStored { id, bytes: length });
-        self.written += length;
-        self.unindexed.push(IndexPack { id, blobs });
-        let waiting: usize = self.unindexed.iter().map(|pack| pack.blobs.len()).sum();
-        if waiting >= INDEX_BLOBS { self.index(options).await } else { Ok(()) }
-    }
-
-    async fn index(&mut self, options: &PruneOptions) -> Result<()> {
-        let packs = std::mem::take(&mut self.unindexed);
-        for id in self.shared.store_index(packs).await? {
-            options.watch.event(&Event::IndexStored { id });
-        }
-        Ok(())
-    }
-
-    /// Stores what is open.
-    pub(crate) async fn finish(mut self, options: &PruneOptions) -> Result<u64> {
-        for pack in std::mem::take(&mut self.open).into_iter().flatten() {
-            self.store(pack, options).await?;
-        }
-        self.index(options).await?;
-        Ok(self.written)
-    }
-}
-
 impl Shared {
-    /// Writes index files that name `packs`, as many as it takes.
-    pub(crate) async fn store_index(self: &Arc<Self>, packs: Vec<IndexPack>) -> Result<Vec<Id>> {
-        let mut files: Vec<IndexFile> = Vec::new();
-        let mut blobs = usize::MAX;
-        for pack in packs {
-            let count = pack.blobs.len();
-            match files.last_mut() {
-                Some(file) if blobs.saturating_add(count) <= INDEX_BLOBS => {
-                    blobs += count;
-                    file.packs.push(pack);
-                }
-                _ => {
-                    blobs = count;
-                    files.push(IndexFile { packs: vec![pack] });
-                }
-            }
-        }
-        let mut ids = Vec::with_capacity(files.len());
-        for file in files {
-            let shared = Arc::clone(self);
-            let work = self.tasks.spawn_blocking(move || {
-                seal_unpacked(&shared.key, &file.encode()?, shared.config.compresses())
-            });
-            let sealed = joined(work.await)?;
-            let id = Id::of(&sealed);
-            self.sinks.write(&object(ObjectKind::Index, id), &sealed).await?;
-            ids.push(id);
-        }
-        Ok(ids)
-    }
-
     /// Copies what is used of the packs that the plan writes again; returns the bytes written.
     pub(super) async fn repack(
         self: &Arc<Self>,
@@ -136,29 +25,31 @@ impl Shared {
         lock: &LockGuard,
     ) -> Result<u64> {
         let recompress = self.config.compresses();
-        let jobs = plan.repack.iter().map(|id| {
+        let wanted = |id: &Id| {
             let blobs = survey.packs.get(id).map(Vec::as_slice).unwrap_or_default();
-            let wanted: Vec<_> = blobs.iter().filter(|blob| plan.holds(id, blob)).copied().collect();
-            self.take_out(*id, wanted, recompress.then_some(options.recompress))
-        });
-        let mut reads = stream::iter(jobs).buffered(AHEAD);
-        let mut refill = Refill::new(self, lock);
+            blobs.iter().filter(|blob| plan.holds(id, blob)).copied().collect::<Vec<_>>()
+        };
+        let jobs: Vec<_> = plan.repack.iter().map(|id| (*id, wanted(id))).collect();
+        let recompress = recompress.then_some(options.recompress);
+        let reads = stream::iter(jobs).map(|(id, wanted)| Arc::clone(self).take_out(id, wanted, recompress));
+        let mut reads = reads.buffered(AHEAD);
+        let mut refill = Refill::new(self, lock, &options.progress, &options.watch);
         while let Some(blobs) = reads.next().await {
             if options.cancel.is_cancelled() {
                 return Err(cancelled());
             }
             for blob in &blobs? {
-                refill.add(blob, options).await?;
+                refill.add(blob).await?;
             }
             options.progress.file_done();
         }
-        refill.finish(options).await
+        refill.finish().await
     }
 
     /// Reads blobs of a pack, verifies them, and compresses what should be and is not: trees always, data when
     /// `recompress` says so, nothing when it is `None`.
     async fn take_out(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         pack: Id,
         wanted: Vec<BlobEntry>,
         recompress: Option<bool>,
@@ -169,7 +60,7 @@ impl Shared {
         for entry in wanted {
             let location = Location { pack, entry };
             let in_memory = whole.as_ref().and_then(|bytes| slice(bytes, &entry));
-            let shared = Arc::clone(self);
+            let shared = Arc::clone(&self);
             let work = self.tasks.spawn_blocking(move || {
                 let sealed = in_memory.ok_or_else(|| Error::corrupt("the pack is shorter than its index"))?;
                 let plain = open_blob(&shared.key, &location, &sealed)?;

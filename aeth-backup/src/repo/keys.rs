@@ -52,20 +52,20 @@ pub(super) async fn find(
     password: &Secret,
     tasks: &Tasks,
     fits: impl Fn(&Key) -> bool,
-) -> Result<Key> {
+) -> Result<(Id, Key)> {
     refuse_empty(password)?;
     let files = read_all(sinks).await?;
     let (mut first, mut broken) = (None, None);
     for (id, file) in files.into_iter().take(MAX_KEYS) {
         match try_open(id, file, password, tasks).await {
-            Ok(Some(key)) if fits(&key) => return Ok(key),
-            Ok(Some(key)) => first = first.or(Some(key)),
+            Ok(Some(key)) if fits(&key) => return Ok((id, key)),
+            Ok(Some(key)) => first = first.or(Some((id, key))),
             Ok(None) => {}
             Err(error) => broken = Some(error),
         }
     }
-    if let Some(key) = first {
-        return Ok(key);
+    if let Some(found) = first {
+        return Ok(found);
     }
     Err(broken.unwrap_or_else(|| {
         Error::new(ErrorKind::Denied, "the password opens none of the repository's keys")
@@ -119,11 +119,12 @@ async fn try_open(id: Id, file: Bytes, password: &Secret, tasks: &Tasks) -> Resu
     joined(work.await).map_err(|error| error.with_key(format!("keys/{id}")))
 }
 
-/// All key files of the first sink that has any and whose content is what their names say.
+/// The key files of all live sinks whose content is what their names say.
 pub(super) async fn read_all(sinks: &Sinks) -> Result<Vec<(Id, Bytes)>> {
     let mut failure = Error::corrupt("the repository has a config but no key")
         .with_operation("open")
         .with_remedy("restore the files of `keys/` from another copy of the repository");
+    let mut keys = BTreeMap::new();
     for sink in sinks.live() {
         let found = match sink.list(ObjectKind::Key).await {
             Ok(found) => found,
@@ -132,10 +133,12 @@ pub(super) async fn read_all(sinks: &Sinks) -> Result<Vec<(Id, Bytes)>> {
                 continue;
             }
         };
-        let mut keys = Vec::new();
         for (id, _) in found {
+            if keys.contains_key(&id) {
+                continue;
+            }
             match sink.read(&object(ObjectKind::Key, id), None).await {
-                Ok(file) if Id::of(&file) == id => keys.push((id, file)),
+                Ok(file) if Id::of(&file) == id => drop(keys.insert(id, file)),
                 Ok(_) => {
                     failure = Error::corrupt("the key file is not what its name says")
                         .with_component(sink.name())
@@ -145,11 +148,8 @@ pub(super) async fn read_all(sinks: &Sinks) -> Result<Vec<(Id, Bytes)>> {
                 Err(error) => failure = error,
             }
         }
-        if !keys.is_empty() {
-            return Ok(keys);
-        }
     }
-    Err(failure)
+    if keys.is_empty() { Err(failure) } else { Ok(keys.into_iter().collect()) }
 }
 
 fn refuse_empty(password: &Secret) -> Result<()> {

@@ -22,6 +22,12 @@ fn id_of(name: &ObjectId) -> Option<Id> {
     name.name().strip_prefix(PREFIX)?.parse().ok()
 }
 
+fn damaged(name: &ObjectId) -> Error {
+    Error::corrupt("the file beside the repository is not what its name says")
+        .with_key(name)
+        .with_remedy("remove it: less is known to be removed or verified then, and nothing is lost")
+}
+
 impl Shared {
     /// The ledgers of all live sinks, joined. What cannot be read is left out: it would only let less be kept.
     ///
@@ -70,20 +76,22 @@ impl Shared {
     async fn read_ledger(&self, sink: &Sink, name: &ObjectId, id: Id) -> Result<Ledger> {
         let sealed = sink.read(name, None).await?;
         if Id::of(&sealed) != id {
-            return Err(Error::corrupt("the ledger is not what its name says")
-                .with_key(name)
-                .with_remedy("remove this file: less is known to be removed then, and nothing is lost"));
+            return Err(damaged(name));
         }
         Ledger::parse(&open_unpacked(&self.key, &sealed)?).map_err(|error| error.with_key(name))
     }
 
-    /// The ledger files of a sink that are damaged, for a check.
-    pub(crate) async fn damaged_ledgers(&self, sink: &Sink) -> Result<Vec<Error>> {
+    /// The files of ours in a sink that are damaged: those whose names end in the hash of what they hold.
+    pub(crate) async fn damaged_ledgers(&self, sink: &Sink) -> Result<Vec<(ObjectId, Error)>> {
         let mut found = Vec::new();
         for name in sink.sidecars().await? {
-            let Some(id) = id_of(&name) else { continue };
-            match self.read_ledger(sink, &name, id).await {
-                Err(error) if !error.is_not_found() => found.push(error),
+            let Some((_, id)) = name.name().split_once('-') else { continue };
+            let Ok(id) = id.parse::<Id>() else { continue };
+            let whole = sink.read(&name, None).await.and_then(|sealed| {
+                if Id::of(&sealed) == id { open_unpacked(&self.key, &sealed) } else { Err(damaged(&name)) }
+            });
+            match whole {
+                Err(error) if !error.is_not_found() => found.push((name, error)),
                 _ => {}
             }
         }
@@ -95,6 +103,28 @@ impl Shared {
         if changes.iter().all(|change| change.ids.is_empty()) {
             return Ok(());
         }
+        self.write_ledger(changes).await
+    }
+
+    /// Tells every sink what the others know to be removed.
+    pub(super) async fn spread_ledger(&self) -> Result<()> {
+        let mut all = Vec::new();
+        for sink in self.removable() {
+            let mut own = Ledger::default();
+            let files = self.ledger_of(&sink).await.unwrap_or_default();
+            files.iter().for_each(|(_, ledger)| own.join(ledger));
+            all.push(own);
+        }
+        if all.windows(2).any(|pair| pair.first() != pair.get(1)) { self.write_ledger(&[]).await } else { Ok(()) }
+    }
+
+    /// Removes a damaged ledger and writes what the others know.
+    pub(crate) async fn replace_ledger(&self, sink: &Sink, damaged: &ObjectId) -> Result<()> {
+        sink.remove(std::slice::from_ref(damaged)).await?;
+        self.write_ledger(&[]).await
+    }
+
+    async fn write_ledger(&self, changes: &[Change]) -> Result<()> {
         let sinks = self.removable();
         let mut joined = Ledger::default();
         let mut old = Vec::with_capacity(sinks.len());
@@ -107,7 +137,8 @@ impl Shared {
         joined.change(now, changes);
         let sealed = seal_unpacked(&self.key, &joined.encode(now)?, self.config.compresses())?;
         let name = ObjectId::parse(ObjectKind::Sidecar, &format!("{PREFIX}{}", Id::of(&sealed)))?;
-        for (sink, old) in sinks.iter().zip(old) {
+        for (sink, mut old) in sinks.iter().zip(old) {
+            old.retain(|old| *old != name);
             if let Err(error) = sink.write(&name, &sealed).await {
                 sink.fail(error);
                 continue;

@@ -2,6 +2,7 @@
 
 pub(crate) mod host;
 mod index;
+mod keyring;
 mod keys;
 mod ledger;
 mod ledger_store;
@@ -9,12 +10,14 @@ mod load;
 mod lock;
 mod open;
 mod options;
+mod refill;
 mod sinks;
 mod snapshots;
 mod sync;
 
 use host::Host;
 pub(crate) use index::{IdMap, IdSet, Index, Location};
+pub use keyring::KeyInfo;
 pub(crate) use keys::joined;
 pub(crate) use ledger::{Change, Ledger, State};
 pub(crate) use load::open_blob;
@@ -22,6 +25,7 @@ pub(crate) use lock::{LockGuard, lock_lost};
 pub use open::Repository;
 pub(crate) use open::Shared;
 pub use options::{Quorum, RepositoryOptions};
+pub(crate) use refill::{Refill, SealedBlob};
 pub use sinks::SinkStatus;
 pub(crate) use sinks::{Sink, Sinks, object};
 pub use snapshots::SnapshotEntry;

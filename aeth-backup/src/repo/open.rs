@@ -30,6 +30,8 @@ pub struct Repository {
 pub(crate) struct Shared {
     pub(crate) sinks: Sinks,
     pub(crate) key: Key,
+    /// The file that the key was opened from.
+    pub(crate) key_id: parking_lot::Mutex<Id>,
     pub(crate) config: Config,
     config_bytes: Bytes,
     pub(crate) chunker: Chunker,
@@ -90,14 +92,15 @@ impl Repository {
         }
         let tasks = Tasks::new();
         let host = Host::detect(options.hostname.as_deref());
-        let config = Config::create()?;
+        let config = Config::create(&options)?;
         let new = NewKey { password, params: options.kdf, host: &host, clock: &clock, tasks: &tasks };
         let (key, file) = match keys::left_over(&sinks, password, &tasks).await? {
             Some(left) => left,
             None => keys::create(new, None).await?,
         };
+        let key_id = Id::of(&file);
         let config_bytes = seal_unpacked(&key, &config.encode()?, false)?;
-        let id = ObjectId::content(ObjectKind::Key, Id::of(&file).as_bytes());
+        let id = ObjectId::content(ObjectKind::Key, key_id.as_bytes());
         // The key before the config: a place with a config is a repository, and must open.
         for sink in &sinks.all {
             if !sink.read(&id, None).await.is_ok_and(|held| held == file) {
@@ -105,7 +108,7 @@ impl Repository {
             }
             sink.write(&ObjectId::config(), &config_bytes).await?;
         }
-        Ok(Self::assemble(sinks, key, config, config_bytes, options, clock, host, tasks))
+        Ok(Self::assemble(sinks, (key_id, key), config, config_bytes, options, clock, host, tasks))
     }
 
     /// Opens the repository that the `sinks` are replicas of. A sink that does not answer is left out until a
@@ -163,11 +166,12 @@ impl Repository {
         }
         let tasks = Tasks::new();
         let opens = |key: &Key| configs.iter().flatten().any(|config| open_unpacked(key, config).is_ok());
-        let key = keys::find(&sinks, password, &tasks, opens).await?;
+        let (key_id, key) = keys::find(&sinks, password, &tasks, opens).await?;
         let (config, config_bytes) = agree(&sinks, &configs, &key)?;
         refuse_strangers(&sinks).await?;
         let host = Host::detect(options.hostname.as_deref());
-        let repository = Self::assemble(sinks, key, config, config_bytes, options, clock, host, tasks);
+        let repository = Self::assemble(sinks, (key_id, key), config, config_bytes, options, clock, host, tasks);
+        repository.shared.refuse_removed_key(key_id).await?;
         if configs.iter().any(|found| found.as_ref().is_err_and(Error::is_not_found)) {
             repository.shared.attach_empty().await?;
         }
@@ -177,7 +181,7 @@ impl Repository {
     #[allow(clippy::too_many_arguments, reason = "the one place where the parts meet")]
     fn assemble(
         sinks: Sinks,
-        key: Key,
+        (key_id, key): (Id, Key),
         config: Config,
         config_bytes: Bytes,
         options: RepositoryOptions,
@@ -192,6 +196,7 @@ impl Repository {
         let shared = Shared {
             sinks,
             key,
+            key_id: parking_lot::Mutex::new(key_id),
             config,
             config_bytes,
             chunker,
@@ -227,6 +232,11 @@ impl Repository {
 }
 
 impl Shared {
+    /// The configuration as every sink has it.
+    pub(crate) fn config_bytes(&self) -> &Bytes {
+        &self.config_bytes
+    }
+
     /// Takes sinks that failed before back in when they answer and hold this repository.
     pub(crate) async fn revive(&self) {
         for sink in self.sinks.all.iter().filter(|sink| !sink.is_live()) {
@@ -248,7 +258,9 @@ impl Shared {
 
     /// Gives empty sinks the keys, then the configuration; content follows with the next run's catch-up.
     async fn attach_empty(&self) -> Result<()> {
-        let keys = keys::read_all(&self.sinks).await?;
+        let ledger = self.ledger().await;
+        let mut keys = keys::read_all(&self.sinks).await?;
+        keys.retain(|(id, _)| !ledger.is_removed(ObjectKind::Key, id));
         for sink in self.sinks.live() {
             if !sink.read(&ObjectId::config(), None).await.is_err_and(|error| error.is_not_found()) {
                 continue;

@@ -1,5 +1,7 @@
 //! How a repository is opened.
 
+use super::Repository;
+use crate::chunker::Polynomial;
 use crate::crypto::KdfParams;
 use crate::format::Compression;
 use std::time::Duration;
@@ -47,6 +49,9 @@ pub struct RepositoryOptions {
     pub attach_empty: bool,
     /// The cost of new keys. Default: calibrated to half a second.
     pub kdf: Option<KdfParams>,
+    /// The format version of a new repository: 2, or 1 without compression for old tools. Default: 2.
+    pub version: u32,
+    pub(crate) chunker: Option<Polynomial>,
     /// The host name that snapshots and locks carry. Default: the machine's.
     pub hostname: Option<String>,
 }
@@ -63,6 +68,8 @@ impl Default for RepositoryOptions {
             upload_budget: 32 << 20,
             attach_empty: false,
             kdf: None,
+            version: 2,
+            chunker: None,
             hostname: None,
         }
     }
@@ -122,6 +129,21 @@ impl RepositoryOptions {
     #[must_use]
     pub fn kdf(mut self, params: KdfParams) -> Self {
         self.kdf = Some(params);
+        self
+    }
+
+    /// Sets [`version`](Self::version).
+    #[must_use]
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Cuts files in a new repository where `other` cuts them, so that what is copied from one to the other and
+    /// what is backed up to both is stored once. Default: at places of its own.
+    #[must_use]
+    pub fn chunker_like(mut self, other: &Repository) -> Self {
+        self.chunker = Some(other.shared.config.chunker_polynomial);
         self
     }
 

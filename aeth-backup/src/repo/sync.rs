@@ -38,6 +38,11 @@ impl Shared {
                 packs = union;
             }
         }
+        if self.sinks.all.len() > 1 {
+            // Last, so that a sink that hears what was removed has what stands in its place.
+            self.spread_ledger().await?;
+            self.remove_removed_keys(&ledger).await?;
+        }
         Ok(packs)
     }
 
