@@ -200,9 +200,16 @@ async fn snapshots_are_found_by_what_they_are_and_tagged_anew() {
     assert_eq!(changes.len(), 2);
     assert_eq!(changes[0].new.snapshot.original, Some(made[0].id));
     assert_eq!(changes[0].new.snapshot.tags, ["t0", "all", "kept"]);
-    let again = repository.edit_tags(&[changes[0].new.clone()], &TagEdit::set(["only"])).await.unwrap();
+    let again =
+        repository.edit_tags(std::slice::from_ref(&changes[0].new), &TagEdit::set(["only"])).await.unwrap();
     assert_eq!(again[0].new.snapshot.original, Some(made[0].id), "the first of all stays the original");
-    assert!(repository.edit_tags(&[again[0].new.clone()], &TagEdit::set(["only"])).await.unwrap().is_empty());
+    assert!(
+        repository
+            .edit_tags(std::slice::from_ref(&again[0].new), &TagEdit::set(["only"]))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let error = repository.edit_tags(&made[..1], &TagEdit::add(["a,b"])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     for root in [&a, &b] {

@@ -281,7 +281,8 @@ async fn torture_a_flipped_bit_is_found_and_repaired() {
         let mut files = files_below(&a);
         files.extend(files_below(&b));
         for file in files {
-            let whole = std::fs::read(&file).unwrap();
+            // What our own sidecars say is written anew now and then.
+            let Ok(whole) = std::fs::read(&file) else { continue };
             let mut bad = whole.clone();
             let at = random.usize(..bad.len());
             bad[at] ^= 1 << random.u8(..8);

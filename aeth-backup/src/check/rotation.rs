@@ -63,7 +63,12 @@ impl Rotation {
             time.is_some_and(|time| since(time) > days.saturating_mul(DAY) + DAY / 2)
         };
         let turn = usize::try_from(elapsed).unwrap_or(usize::MAX);
-        order.iter().enumerate().filter(|(i, share)| *i < turn || overdue(share)).map(|(_, share)| *share).collect()
+        order
+            .iter()
+            .enumerate()
+            .filter(|(i, share)| *i < turn || overdue(share))
+            .map(|(_, share)| *share)
+            .collect()
     }
 }
 
@@ -189,7 +194,7 @@ mod tests {
         let (days, mut now) = (7, NodeTime::new(1_000_000, 0));
         let mut rotation = Rotation::default().resized(days);
         let mut random = fastrand::Rng::with_seed(3);
-        let mut read = |rotation: &mut Rotation, now: NodeTime| {
+        let read = |rotation: &mut Rotation, now: NodeTime| {
             let due = rotation.due(now);
             due.iter().for_each(|share| rotation.times[*share] = Some(now));
             due.len()

@@ -90,7 +90,9 @@ impl<'a> Transfer<'a> {
         let result = self.send(wanted).await;
         if result.is_err() {
             // Not all of it is there.
-            seen.iter().for_each(|id| drop(self.done.remove(id)));
+            for id in &seen {
+                self.done.remove(id);
+            }
         }
         result
     }

@@ -60,3 +60,25 @@ impl Config {
         self.version >= 2
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aeth_core::ErrorKind;
+
+    #[test]
+    fn versions() {
+        let options = crate::RepositoryOptions::default();
+        for version in [1, 2] {
+            let config = Config::create(&options.clone().version(version)).unwrap();
+            let read = Config::parse(&config.encode().unwrap()).unwrap();
+            assert_eq!((read.version, read.compresses()), (version, version == 2));
+        }
+        assert_eq!(Config::create(&options.clone().version(3)).unwrap_err().kind(), ErrorKind::Invalid);
+        // A newer one may have anything else in it.
+        let newer = Config::parse(br#"{"version":3,"id":"something new"}"#).unwrap_err();
+        assert!(newer.kind() == ErrorKind::Unsupported && newer.remedy().is_some(), "{newer:?}");
+        let reducible = br#"{"version":2,"id":"0101010101010101010101010101010101010101010101010101010101010101","chunker_polynomial":"20000000000000"}"#;
+        assert_eq!(Config::parse(reducible).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}

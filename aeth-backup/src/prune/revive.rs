@@ -67,7 +67,9 @@ impl Shared {
                 continue;
             }
             match self.snapshot(id).await {
-                Ok(entry) => drop(trees.insert(entry.snapshot.tree)),
+                Ok(entry) => {
+                    trees.insert(entry.snapshot.tree);
+                }
                 Err(error) => tracing::warn!(snapshot = %id, %error, "a snapshot cannot be read"),
             }
         }

@@ -39,7 +39,7 @@ impl Repository {
         }
         let lock = LockGuard::acquire_within(shared, true, options.wait, &options.cancel).await?;
         let mut report = RepairReport { dry_run: options.dry_run, ..RepairReport::default() };
-        let result = shared.rewrite_snapshots(&options, &lock, &mut report).await;
+        let result = Box::pin(shared.rewrite_snapshots(&options, &lock, &mut report)).await;
         lock.release().await;
         result.map_err(|error| error.with_operation("repair"))?;
         report.sinks = shared.sinks.status();

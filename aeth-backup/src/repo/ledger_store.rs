@@ -115,7 +115,11 @@ impl Shared {
             files.iter().for_each(|(_, ledger)| own.join(ledger));
             all.push(own);
         }
-        if all.windows(2).any(|pair| pair.first() != pair.get(1)) { self.write_ledger(&[]).await } else { Ok(()) }
+        if all.windows(2).any(|pair| pair.first() != pair.get(1)) {
+            self.write_ledger(&[]).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Removes a damaged ledger and writes what the others know.

@@ -14,9 +14,14 @@ use futures_util::{StreamExt, TryStreamExt};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Index files that are read at once.
 const PARALLEL: usize = 4;
+/// Attempts at reading all indexes while somebody replaces them.
+const ATTEMPTS: u32 = 4;
+/// An index that was read longer ago is read again before something counts as missing.
+const STALE: Duration = Duration::from_secs(5);
 /// Bytes of tree packs that are kept: the trees of one snapshot lie side by side in a few packs.
 const CACHE: usize = 32 << 20;
 
@@ -59,6 +64,23 @@ impl Shared {
     /// Reads all index files. All sinks have the same ones but for those that lag, so the union is read, each
     /// from the first sink that has it whole.
     pub(crate) async fn reload_index(self: &Arc<Self>) -> Result<Arc<RwLock<Index>>> {
+        let mut attempt = 1;
+        loop {
+            match self.read_index().await {
+                // A prune has put others in its place since they were listed.
+                Err(error) if error.is_not_found() && attempt < ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error),
+                Ok(index) => {
+                    let index = Arc::new(RwLock::new(index));
+                    *self.index.write() = Some(Arc::clone(&index));
+                    *self.index_read.lock() = self.clock.monotonic();
+                    return Ok(index);
+                }
+            }
+        }
+    }
+
+    async fn read_index(self: &Arc<Self>) -> Result<Index> {
         let mut ids = Vec::new();
         let mut failure = None;
         for sink in self.sinks.live() {
@@ -87,8 +109,6 @@ impl Shared {
             }
         }
         weak.iter().for_each(|pack| index.add_weak(pack));
-        let index = Arc::new(RwLock::new(index));
-        *self.index.write() = Some(Arc::clone(&index));
         Ok(index)
     }
 
@@ -109,7 +129,12 @@ impl Shared {
 
     /// Where a blob lies.
     pub(crate) async fn locate(self: &Arc<Self>, kind: BlobKind, id: Id) -> Result<Location> {
-        let found = self.index().await?.read().get(kind, &id);
+        let mut found = self.index().await?.read().get(kind, &id);
+        let age = self.clock.monotonic().saturating_sub(*self.index_read.lock());
+        if found.is_none() && age > STALE {
+            // Another process may have stored it since.
+            found = self.reload_index().await?.read().get(kind, &id);
+        }
         found.ok_or_else(|| {
             Error::corrupt(format!("no index names the {} blob", kind_name(kind)))
                 .with_key(id)
@@ -120,7 +145,21 @@ impl Shared {
     /// Reads a blob, from whichever sink has it whole.
     pub(crate) async fn blob(self: &Arc<Self>, kind: BlobKind, id: Id) -> Result<Vec<u8>> {
         let location = self.locate(kind, id).await?;
-        if kind == BlobKind::Tree
+        let error = match self.blob_at(location).await {
+            Err(error) if error.is_not_found() => error,
+            other => return other,
+        };
+        // Another process may have pruned, and the blob lies in another pack now.
+        match self.reload_index().await?.read().get(kind, &id) {
+            Some(other) if other.pack != location.pack => {}
+            _ => return Err(error),
+        }
+        let location = self.locate(kind, id).await?;
+        self.blob_at(location).await
+    }
+
+    async fn blob_at(self: &Arc<Self>, location: Location) -> Result<Vec<u8>> {
+        if location.entry.kind == BlobKind::Tree
             && let Some(found) = self.cached(&location)
         {
             return Ok(found);

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) host: Host,
     pub(crate) index: RwLock<Option<Arc<RwLock<Index>>>>,
+    /// When it was read, by the monotonic clock.
+    pub(crate) index_read: parking_lot::Mutex<Duration>,
     pub(crate) trees: super::load::PackCache,
     pub(crate) ledgers: super::ledger_store::LedgerCache,
     pub(crate) tasks: Tasks,
@@ -170,7 +172,8 @@ impl Repository {
         let (config, config_bytes) = agree(&sinks, &configs, &key)?;
         refuse_strangers(&sinks).await?;
         let host = Host::detect(options.hostname.as_deref());
-        let repository = Self::assemble(sinks, (key_id, key), config, config_bytes, options, clock, host, tasks);
+        let repository =
+            Self::assemble(sinks, (key_id, key), config, config_bytes, options, clock, host, tasks);
         repository.shared.refuse_removed_key(key_id).await?;
         if configs.iter().any(|found| found.as_ref().is_err_and(Error::is_not_found)) {
             repository.shared.attach_empty().await?;
@@ -204,6 +207,7 @@ impl Repository {
             clock,
             host,
             index,
+            index_read: parking_lot::Mutex::default(),
             trees,
             ledgers,
             tasks,

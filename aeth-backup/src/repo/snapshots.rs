@@ -60,7 +60,12 @@ impl Shared {
     pub(crate) async fn snapshots(&self) -> Result<Vec<SnapshotEntry>> {
         let ids = self.snapshot_ids().await?;
         let reads = futures_util::stream::iter(ids).map(|id| self.snapshot(id)).buffer_unordered(8);
-        let mut all: Vec<_> = reads.try_collect().await?;
+        // One that is gone was forgotten since it was listed.
+        let there = reads.filter(|read| {
+            let gone = read.as_ref().is_err_and(Error::is_not_found);
+            std::future::ready(!gone)
+        });
+        let mut all: Vec<_> = there.try_collect().await?;
         all.sort_by_key(|entry: &SnapshotEntry| (entry.snapshot.time, entry.id));
         Ok(all)
     }
