@@ -40,8 +40,10 @@
 //! # What is written
 //! The restic repository format, version 2 (restic's `doc/design.rst`): scrypt key files, AES-256-CTR with
 //! Poly1305-AES, SHA-256 names, zstd, packs, indexes, snapshots, locks. `restic check`, `restore`, `forget` and
-//! `prune` work on what this crate writes, and this crate reads what restic writes. Chunks are cut where restic
-//! cuts them and trees are encoded as it encodes them, so that each finds the other's data again.
+//! `prune` work on what this crate writes, and this crate reads, forgets,
+//! prunes and repairs what restic writes. Chunks are cut where restic
+//! cuts them and trees are encoded as it encodes them, so that each finds the other's data again. Repositories of
+//! version 1 are read, written, pruned and repaired as well.
 //!
 //! # What holds
 //! - A pack is durable before an index names it, and all packs and indexes before a snapshot does: killed at any
@@ -51,6 +53,23 @@
 //! - Memory is bounded, whatever the size of a tree or of a file: packs under way, chunks in a queue, and about 80
 //!   bytes for each blob that the repository holds.
 //! - Reading, cutting, hashing, compressing and sealing run on threads of their own, never on a runtime worker.
+//!
+//! # Keeping house
+//! | what | how |
+//! |---|---|
+//! | look into snapshots | [`Repository::ls`], [`find`](Repository::find), [`dump`](Repository::dump), [`diff`](Repository::diff) |
+//! | choose them | [`Repository::snapshot`], [`snapshots_matching`](Repository::snapshots_matching), [`edit_tags`](Repository::edit_tags) |
+//! | rotate them | [`Repository::forget`] by a [`RetentionPolicy`]: restic's rules, each kept snapshot with its reasons |
+//! | free space | [`Repository::prune`]: in two phases beside running backups; replicas that were away follow when they are back |
+//! | look for damage | [`Repository::check`]: the structure, all data, or a share a day so that all is read in N days |
+//! | repair | [`repair_replicas`](Repository::repair_replicas) from another sink, then [`repair_index`](Repository::repair_index), [`repair_packs`](Repository::repair_packs), [`repair_snapshots`](Repository::repair_snapshots) |
+//! | passwords | [`Repository::keys`], [`add_key`](Repository::add_key), [`change_password`](Repository::change_password), [`remove_key`](Repository::remove_key) |
+//! | another repository | [`Repository::copy_to`] |
+//!
+//! What was removed on purpose is remembered in sealed files of ours beside the repository, which standard tools
+//! ignore, so that a replica that was away does not bring it back. A replica that is pruned by another tool does not
+//! know: the next run copies from the others what that tool removed. Prune through this crate where there are
+//! several sinks.
 //!
 //! # What does not
 //! Whoever has the password and may delete can destroy a backup; keep one sink append-only. The format has no

@@ -64,8 +64,9 @@ impl Shared {
         let union: BTreeSet<ObjectId> = held.iter().flat_map(|(_, names)| names.iter().cloned()).collect();
         for (sink, names) in &held {
             for lacks in union.difference(names) {
-                // It may have been written since the sink was listed.
-                if sink.inner.size(lacks).await.is_err_and(|error| error.is_not_found()) {
+                // It may have been written, or forgotten everywhere, since the sinks were listed.
+                let lacking = sink.inner.size(lacks).await.is_err_and(|error| error.is_not_found());
+                if lacking && !self.was_forgotten(lacks).await {
                     let error = Error::corrupt("the sink lacks a file that another has").with_key(lacks);
                     report.error(Some(sink.name()), error.with_remedy("the next backup run copies it"));
                 }
@@ -87,6 +88,13 @@ impl Shared {
             }
         }
         Ok(report)
+    }
+
+    async fn was_forgotten(&self, name: &ObjectId) -> bool {
+        match name.hash() {
+            Some(hash) => self.ledger().await.is_removed(name.kind(), &Id::from_bytes(hash)),
+            None => false,
+        }
     }
 
     /// The small files of one sink; returns the names of its indexes and snapshots, damaged ones included.
@@ -182,6 +190,10 @@ impl Shared {
                     let error =
                         Error::corrupt("the file is not what its name says").with_key(object(kind, id));
                     report.error(Some(sink.name()), error.with_remedy("copy it from another replica"));
+                }
+                // Forgotten since it was listed: that needs no lock which would keep a check out.
+                Err(error) if error.is_not_found() && kind == ObjectKind::Snapshot => {
+                    names.remove(&object(kind, id));
                 }
                 Err(error) => report.error(Some(sink.name()), error),
             }
