@@ -10,6 +10,8 @@ use aeth_core::conformance::leader_lock::LeaderSubject;
 use aeth_core::observe::{HealthCheck, Status};
 use aeth_core::{Key, Namespace, SystemClock};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 fn open(topology: Topology) -> Redis {
@@ -68,6 +70,91 @@ async fn a_cluster_keeps_every_law() {
     for node in &nodes {
         let keys: u64 = node.cli(&["DBSIZE"]).parse().unwrap();
         assert!(keys > 50, "a node has {keys} keys");
+    }
+}
+
+/// A slot moves to another node under traffic, as `redis-cli --cluster reshard` moves it: nothing old is read, no
+/// look-up fails for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_move_under_traffic() {
+    let nodes = tokio::task::spawn_blocking(cluster).await.unwrap();
+    let urls: Vec<String> = nodes.iter().map(testkit::Redis::url).collect();
+    let tier = open(Topology::Cluster(urls)).tier();
+    let (space, keys) = (Namespace::new("moving").unwrap(), 0..40_u64);
+    let name = |at: u64| Key::new(format!("k{at}")).unwrap();
+    let entry = |value: u64| Entry::new(value.to_string(), 0, u64::MAX);
+    // What was acknowledged of each key; its writer raises it.
+    let floors: Arc<Vec<AtomicU64>> = Arc::new(keys.clone().map(|_| AtomicU64::new(0)).collect());
+    let (going, reads) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+    let mut tasks = tokio::task::JoinSet::new();
+    for worker in 0..4_u64 {
+        let (tier, space, floors) = (tier.clone(), space.clone(), Arc::clone(&floors));
+        let (going, reads) = (Arc::clone(&going), Arc::clone(&reads));
+        tasks.spawn(async move {
+            let mut value = 0;
+            while going.load(SeqCst) {
+                value += 1;
+                for at in (0..40).filter(|at| at % 4 == worker) {
+                    // What fails while its slot moves is tried again with the next value.
+                    if matches!(tier.put(&space, name(at), entry(value)).await, Ok(PutOutcome::Stored)) {
+                        floors[at as usize].store(value, SeqCst);
+                    }
+                    let least = floors[at as usize].load(SeqCst);
+                    if let Lookup::Hit(found) = tier.get(&space, &name(at)).await {
+                        let seen: u64 = std::str::from_utf8(&found.value).unwrap().parse().unwrap();
+                        assert!(seen >= least, "{seen} of k{at} after {least}");
+                        reads.fetch_add(1, SeqCst);
+                    }
+                }
+            }
+        });
+    }
+    let moved = Arc::new(nodes);
+    let mover = Arc::clone(&moved);
+    tokio::task::spawn_blocking(move || {
+        for at in 0..10 {
+            let slot = mover[0].cli(&["CLUSTER", "KEYSLOT", &format!("{{aeth:moving:k{at}}}")]);
+            move_slot(&mover, &slot);
+        }
+    })
+    .await
+    .unwrap();
+    let before = reads.load(SeqCst);
+    while reads.load(SeqCst) < before + 100 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    going.store(false, SeqCst);
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+    for at in keys {
+        let found = tier.get(&space, &name(at)).await.hit().unwrap();
+        let least = floors[at as usize].load(SeqCst);
+        assert!(std::str::from_utf8(&found.value).unwrap().parse::<u64>().unwrap() >= least);
+    }
+}
+
+/// Moves a slot and its keys to the node behind its owner.
+fn move_slot(nodes: &[testkit::Redis], slot: &str) {
+    let owner = nodes.iter().position(|node| !node.cli(&["CLUSTER", "GETKEYSINSLOT", slot, "1"]).is_empty());
+    let (from, to) = (owner.unwrap(), (owner.unwrap() + 1) % nodes.len());
+    let (source, target) = (&nodes[from], &nodes[to]);
+    let (source_id, target_id) = (source.cli(&["CLUSTER", "MYID"]), target.cli(&["CLUSTER", "MYID"]));
+    target.cli(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &source_id]);
+    source.cli(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &target_id]);
+    let port = target.port().to_string();
+    loop {
+        let keys = source.cli(&["CLUSTER", "GETKEYSINSLOT", slot, "100"]);
+        let keys: Vec<&str> = keys.lines().filter(|line| !line.is_empty()).collect();
+        if keys.is_empty() {
+            break;
+        }
+        let mut command = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "REPLACE", "KEYS"];
+        command.extend(keys);
+        source.cli(&command);
+    }
+    for node in [target, source].into_iter().chain(nodes) {
+        node.cli(&["CLUSTER", "SETSLOT", slot, "NODE", &target_id]);
     }
 }
 

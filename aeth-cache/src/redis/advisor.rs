@@ -6,6 +6,8 @@ use super::link::check;
 use aeth_core::{ErrorKind, Result};
 use redis::Value;
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -55,7 +57,7 @@ impl Redis {
             RULES.iter().for_each(|rule| advice.extend(rule(node)));
         }
         let mut slow = redis::cmd("SLOWLOG");
-        slow.arg("LEN");
+        slow.arg("GET").arg(SLOWEST_OF);
         match ask(slow).await {
             Ok(answer) => advice.extend(slow_commands(&check(answer)?)),
             Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported) => {}
@@ -65,6 +67,10 @@ impl Redis {
         Ok(advice)
     }
 }
+
+/// How many slow commands are looked at, and how many names are shown.
+const SLOWEST_OF: u32 = 128;
+const SHOWN: usize = 5;
 
 type Rule = fn(&Info) -> Option<Advice>;
 
@@ -177,13 +183,43 @@ fn refused(node: &Info) -> Option<Advice> {
     })
 }
 
+/// The names of the slow commands with the longest time of each; arguments are nobody's business.
 fn slow_commands(answer: &Value) -> Option<Advice> {
-    let count = super::link::number(answer)?;
+    let mut longest: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    collect_slow(answer, &mut longest);
+    let count: u64 = longest.values().map(|(count, _)| count).sum();
+    let mut by_time: Vec<_> = longest.into_iter().collect();
+    by_time.sort_by_key(|(_, (_, micros))| std::cmp::Reverse(*micros));
+    let shown = by_time.into_iter().take(SHOWN).map(|(name, (count, micros))| {
+        let millis = Duration::from_micros(micros).as_secs_f64() * 1e3;
+        (name, format!("{count} times, at worst {millis:.1} ms"))
+    });
     (count > 0).then(|| Advice {
         rule: "slow-commands",
         severity: Severity::Note,
-        finding: format!("{count} commands were slow; each holds up every other client"),
-        evidence: vec![("slowlog_len".into(), count.to_string())],
+        finding: format!("the last {count} slow commands each held up every other client"),
+        evidence: shown.collect(),
         remedy: "see `SLOWLOG GET`, and avoid KEYS, large batches and long scripts",
     })
+}
+
+/// Entries are number, time, microseconds, arguments, …; a cluster answers with its nodes' lists.
+fn collect_slow(answer: &Value, longest: &mut BTreeMap<String, (u64, u64)>) {
+    match answer {
+        Value::Array(parts) => match parts.as_slice() {
+            [_, Value::Int(_), Value::Int(micros), Value::Array(arguments), ..] => {
+                let name = match arguments.first() {
+                    Some(Value::BulkString(name)) => String::from_utf8_lossy(name).to_ascii_uppercase(),
+                    Some(Value::SimpleString(name)) => name.to_ascii_uppercase(),
+                    _ => return,
+                };
+                let (count, worst) = longest.entry(name).or_default();
+                *count += 1;
+                *worst = (*worst).max(u64::try_from(*micros).unwrap_or(0));
+            }
+            parts => parts.iter().for_each(|part| collect_slow(part, longest)),
+        },
+        Value::Map(nodes) => nodes.iter().for_each(|(_, part)| collect_slow(part, longest)),
+        _ => {}
+    }
 }
