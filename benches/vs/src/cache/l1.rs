@@ -7,7 +7,7 @@ use std::time::Duration;
 use aeth_cache::{Cache, CacheOptions, Caches, L1Engine};
 use bytes::Bytes;
 
-use crate::measure::nanoseconds;
+use crate::measure::cpu_nanoseconds;
 use crate::row::Row;
 use crate::{BoxError, runtime};
 
@@ -25,7 +25,7 @@ pub(super) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
     let (_quick, quick) = filled(L1Engine::Quick, &keys)?;
     let (_moka, moka) = filled(L1Engine::Moka, &keys)?;
 
-    let times = nanoseconds(&mut [
+    let times = cpu_nanoseconds(&mut [
         &mut |n| look(&keys, &order, n, |key| black_box(raw.get(key)).is_some()),
         &mut |n| look(&keys, &order, n, |key| black_box(quick.peek(key)).is_some()),
         &mut |n| look(&keys, &order, n, |key| black_box(moka.peek(key)).is_some()),
