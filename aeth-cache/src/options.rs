@@ -335,6 +335,14 @@ pub struct CallOptions {
     pub soft_timeout: Option<Duration>,
     /// Instead of [`CacheOptions::hard_timeout`].
     pub hard_timeout: Option<Duration>,
+    /// Instead of [`CacheOptions::negative_for`].
+    pub negative_for: Option<Duration>,
+    /// Instead of [`CacheOptions::fail_safe`].
+    pub fail_safe: Option<bool>,
+    /// Instead of [`CacheOptions::tier_timeout`], for reading.
+    pub tier_timeout: Option<Duration>,
+    /// Instead of [`CacheOptions::tier_soft_timeout`].
+    pub tier_soft_timeout: Option<Duration>,
     /// `get` and `peek` give stale entries too.
     pub allow_stale: bool,
     /// Loads although there is a fresh entry.
@@ -375,6 +383,34 @@ impl CallOptions {
     #[must_use]
     pub fn hard_timeout(mut self, time: Duration) -> Self {
         self.hard_timeout = Some(time);
+        self
+    }
+
+    /// Sets how long an absence that these calls find is cached.
+    #[must_use]
+    pub fn negative_for(mut self, time: Duration) -> Self {
+        self.negative_for = Some(time);
+        self
+    }
+
+    /// Sets whether these calls are served a stale entry when its load fails.
+    #[must_use]
+    pub fn fail_safe(mut self, yes: bool) -> Self {
+        self.fail_safe = Some(yes);
+        self
+    }
+
+    /// Sets how long these calls wait for an answer of the lower tiers.
+    #[must_use]
+    pub fn tier_timeout(mut self, time: Duration) -> Self {
+        self.tier_timeout = Some(time);
+        self
+    }
+
+    /// Sets how long these calls wait for an answer of the lower tiers while there is a stale entry.
+    #[must_use]
+    pub fn tier_soft_timeout(mut self, time: Duration) -> Self {
+        self.tier_soft_timeout = Some(time);
         self
     }
 

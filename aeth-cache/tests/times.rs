@@ -214,6 +214,33 @@ async fn an_item_has_its_own_times_and_a_call_has_too() -> Test {
 }
 
 #[tokio::test]
+async fn a_call_decides_about_failure_and_absence() -> Test {
+    let (caches, clock) = mocked();
+    let cache =
+        caches.open::<u64>("numbers", CacheOptions::new().fresh_for(secs(10)).usable_for(secs(100)))?;
+    cache.put(&1, 7).await?;
+    clock.advance(secs(11));
+    let strict = cache.with(CallOptions::new().fail_safe(false));
+    assert!(strict.get_or_load(&1, fails).await.is_err());
+    assert_eq!(*cache.get_or_load(&1, fails).await?, 7);
+    let absent = || async { Ok::<Option<u64>, Failure>(None) };
+    let remembers = cache.with(CallOptions::new().negative_for(secs(5)));
+    assert_eq!(remembers.find_or_load(&2, absent).await?, None);
+    let present = || async { Ok::<_, Failure>(Some(2)) };
+    assert_eq!(cache.find_or_load(&2, present).await?, None, "the absence is cached");
+    clock.advance(secs(5));
+    assert_eq!(cache.find_or_load(&2, present).await?.as_deref(), Some(&2));
+    // Its own hard timeout, instead of the half minute of the cache.
+    let hurried = cache.with(CallOptions::new().hard_timeout(Duration::from_millis(5)));
+    let hangs = || std::future::pending::<Result<u64, Failure>>();
+    let began = aeth_core::Clock::monotonic(&clock);
+    let late = clock.drive(hurried.get_or_load(&3, hangs)).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Timeout);
+    assert_eq!(aeth_core::Clock::monotonic(&clock) - began, Duration::from_millis(5));
+    Ok(())
+}
+
+#[tokio::test]
 async fn reload_loads_although_there_is_a_fresh_value() -> Test {
     let (caches, _clock) = mocked();
     let cache = caches.open::<u64>("numbers", CacheOptions::new())?;

@@ -221,7 +221,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
     }
 
     fn serves_stale(&self) -> bool {
-        self.call.allow_stale || self.space.settings.fail_safe
+        self.call.allow_stale || self.space.fail_safe(&self.call)
     }
 
     /// The stored form of a key.

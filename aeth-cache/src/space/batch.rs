@@ -65,7 +65,7 @@ impl Space {
         };
         let tier_keys: Vec<Key> =
             missing.iter().map(|(index, ..)| Self::tier_key(keys[*index].bytes())).collect::<Result<_>>()?;
-        let limit = self.tier_limit(missing.iter().all(|(.., slot)| slot.is_some()));
+        let limit = self.tier_limit(missing.iter().all(|(.., slot)| slot.is_some()), call);
         let mut lookups = match self.tier_call(limit, tier.get_many(&self.name, &tier_keys)).await {
             Ok(lookups) => lookups.into_iter().map(Ok).collect::<Vec<_>>(),
             Err(error) => vec![Err(error); missing.len()],
@@ -169,12 +169,12 @@ impl Space {
             return (led.into_iter().map(|led| (led, Ticket::NoTier)).collect(), Vec::new());
         };
         if call.reload || !tier.capabilities().has(TierCapability::Lease) {
-            return self.ask_lower_each(led, call.reload).await;
+            return self.ask_lower_each(led, call).await;
         }
         let keys = led.iter().map(|led| Self::tier_key(led.leader.key().bytes())).collect::<Result<Vec<_>>>();
         let keys = keys.unwrap_or_default();
         let ttl = self.settings.lease_for;
-        let limit = self.tier_limit(led.iter().all(|led| led.stale.is_some()));
+        let limit = self.tier_limit(led.iter().all(|led| led.stale.is_some()), call);
         let asked = self.tier_call(limit, tier.get_or_lease_many(&self.name, &keys, ttl)).await;
         let mut answers = asked.unwrap_or_default().into_iter();
         let mut ready = Vec::new();
@@ -205,9 +205,9 @@ impl Space {
         (ready, held)
     }
 
-    async fn ask_lower_each(&self, led: Vec<Led>, reload: bool) -> (Vec<(Led, Ticket)>, Vec<Led>) {
+    async fn ask_lower_each(&self, led: Vec<Led>, call: &CallOptions) -> (Vec<(Led, Ticket)>, Vec<Led>) {
         let asked = led.into_iter().map(|led| async move {
-            let asked = self.ask_lower(&led.leader, led.stale.is_some(), reload).await;
+            let asked = self.ask_lower(&led.leader, led.stale.is_some(), call).await;
             (led, asked)
         });
         let mut ready = Vec::new();
@@ -243,7 +243,7 @@ impl Space {
                     async move {
                         self.release(ticket).await;
                         let stale = led.stale.or_else(|| led.leader.flight().stale().cloned());
-                        let result = self.fall_back(&led.leader, stale, error);
+                        let result = self.fall_back(&led.leader, stale, call, error);
                         led.leader.land(Outcome::Landed(result));
                     }
                 });

@@ -148,7 +148,7 @@ impl Space {
         {
             return Ok(local(&slot));
         }
-        let ticket = match self.ask_lower(leader, stale.is_some(), call.reload).await? {
+        let ticket = match self.ask_lower(leader, stale.is_some(), &call).await? {
             Asked::Answer(arrival) => return Ok(arrival),
             Asked::Load(ticket) => ticket,
         };
@@ -157,7 +157,7 @@ impl Space {
             Err(error) => {
                 self.release(ticket).await;
                 let stale = stale.or_else(|| leader.flight().stale().cloned());
-                self.fall_back(leader, stale, error)
+                self.fall_back(leader, stale, &call, error)
             }
         }
     }
@@ -267,9 +267,15 @@ impl Space {
     }
 
     /// After a failed load: the stale value, if there is one and the options allow it.
-    pub(super) fn fall_back(&self, leader: &Leader, stale: Option<Slot>, error: Error) -> Result<Arrival> {
+    pub(super) fn fall_back(
+        &self,
+        leader: &Leader,
+        stale: Option<Slot>,
+        call: &CallOptions,
+        error: Error,
+    ) -> Result<Arrival> {
         let now = self.shared.coarse.exact_now();
-        let Some(mut slot) = stale.filter(|slot| self.settings.fail_safe && now < slot.usable_until) else {
+        let Some(mut slot) = stale.filter(|slot| self.fail_safe(call) && now < slot.usable_until) else {
             return Err(error);
         };
         tracing::debug!(namespace = %self.name, %error, "a load failed, the stale value stays");

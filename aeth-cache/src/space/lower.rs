@@ -66,11 +66,16 @@ impl Space {
         }
     }
 
-    pub(crate) fn tier_limit(&self, have_stale: bool) -> Duration {
-        match self.settings.tier_soft_timeout {
+    pub(crate) fn tier_limit(&self, have_stale: bool, call: &CallOptions) -> Duration {
+        match call.tier_soft_timeout.or(self.settings.tier_soft_timeout) {
             Some(soft) if have_stale => soft,
-            _ => self.settings.tier_timeout,
+            _ => call.tier_timeout.unwrap_or(self.settings.tier_timeout),
         }
+    }
+
+    /// Whether these calls are served a stale entry when no newer one can be had.
+    pub(crate) fn fail_safe(&self, call: &CallOptions) -> bool {
+        call.fail_safe.unwrap_or(self.settings.fail_safe)
     }
 
     /// The slot of an entry, and whether it is fresh; `None` for one that cannot be used here.
@@ -98,7 +103,7 @@ impl Space {
         };
         let Some(tier) = self.lower() else { return Ok(self.settle_read(key, local, None, call)) };
         let tier_key = Self::tier_key(key.bytes())?;
-        let limit = self.tier_limit(local.is_some());
+        let limit = self.tier_limit(local.is_some(), call);
         let keys = slice::from_ref(&tier_key);
         let lookup = self.tier_call(limit, tier.get_many(&self.name, keys)).await;
         self.judge_read(key, local, lookup.map(|mut lookups| lookups.pop()), &stamp, call)
@@ -136,7 +141,7 @@ impl Space {
         };
         // The tier is down, which is no miss.
         match local {
-            Some(slot) if self.settings.fail_safe || call.allow_stale => {
+            Some(slot) if self.fail_safe(call) || call.allow_stale => {
                 Ok(Some(self.count_stale(&key.as_ref(), &slot)))
             }
             _ => Err(error.with_operation("get").with_key(&self.name)),
@@ -172,11 +177,16 @@ impl Space {
     }
 
     /// Asks the lower tiers on behalf of a load, and for the right to store its result.
-    pub(crate) async fn ask_lower(&self, leader: &Leader, have_stale: bool, reload: bool) -> Result<Asked> {
+    pub(crate) async fn ask_lower(
+        &self,
+        leader: &Leader,
+        have_stale: bool,
+        call: &CallOptions,
+    ) -> Result<Asked> {
         let Some(tier) = self.lower() else { return Ok(Asked::Load(Ticket::NoTier)) };
         let key = Self::tier_key(leader.key().bytes())?;
-        let limit = self.tier_limit(have_stale);
-        if reload {
+        let limit = self.tier_limit(have_stale, call);
+        if call.reload {
             // A fresh entry grants no lease, so it must go.
             let removed = self.tier_call(limit, tier.remove_many(&self.name, slice::from_ref(&key))).await;
             if !matches!(removed, Ok(Ok(()))) {

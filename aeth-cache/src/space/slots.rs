@@ -23,7 +23,7 @@ impl Space {
     pub(crate) fn lifetime(&self, item: &Item<Value>, call: &CallOptions) -> Option<Lifetime> {
         let settings = &self.settings;
         let (fresh, usable) = if item.value.is_none() {
-            let fresh = item.fresh_for.or(settings.negative_for)?;
+            let fresh = item.fresh_for.or(call.negative_for).or(settings.negative_for)?;
             (fresh, item.usable_for)
         } else {
             let fresh = item.fresh_for.or(call.fresh_for).unwrap_or(settings.fresh_for);

@@ -195,6 +195,12 @@ impl Space {
         })
     }
 
+    async fn remove_lower(&self, keys: &[L1Key]) -> Result<()> {
+        let Some(tier) = self.lower().filter(|_| !keys.is_empty()) else { return Ok(()) };
+        let keys = keys.iter().map(|key| Self::tier_key(key.bytes())).collect::<Result<Vec<_>>>()?;
+        self.tier_call(self.settings.tier_timeout, tier.remove_many(&self.name, &keys)).await?
+    }
+
     /// Removes keys.
     pub(crate) async fn remove(self: &Arc<Self>, keys: Vec<L1Key>) -> Result<()> {
         let _change = self.begin_change()?;
@@ -237,6 +243,8 @@ impl Space {
             key.space() == self.id && entry.tags.iter().any(|tag| tags.contains(tag))
         };
         let replaced = self.replaced(self.shared.behind.withdraw_where(affected)).await;
+        // The tiers still have what these were to replace, whose tags may be others.
+        let forgotten = self.remove_lower(&replaced.withdrawn.keys).await;
         let result = match self.lower() {
             Some(tier) if tier.capabilities().has(TierCapability::Tags) => {
                 let invalidated = tier.invalidate_tags(&self.name, tags);
@@ -248,7 +256,9 @@ impl Space {
             None => Ok(()),
         };
         self.marks.invalidate(tags);
-        replaced.done();
+        if forgotten.is_ok() {
+            replaced.done();
+        }
         self.shared.events.tell(EventKind::TagsInvalidated, || {
             Some(CacheEvent::TagsInvalidated { namespace: self.name.clone(), tags: tags.to_vec() })
         });

@@ -2,7 +2,7 @@
 
 use super::Scene;
 use crate::support::{Failure, Test, builder, figures, secs};
-use aeth_cache::{Cache, CacheOptions, Caches, Tiers};
+use aeth_cache::{Cache, CacheOptions, Caches, CallOptions, Tiers};
 use aeth_core::cache::{CacheTier, CacheTierExt, Entry, Lookup};
 use aeth_core::policy::{BreakerSettings, BreakerState};
 use aeth_core::sim::{Fault, FaultPlan, FaultyTier};
@@ -62,6 +62,25 @@ async fn a_hung_tier_costs_its_soft_timeout_until_the_breaker_opens() -> Test {
     scene.plan.come_up();
     cache.get(&1).await?;
     assert_eq!(state(), BreakerState::Closed);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_has_its_own_patience_with_tiers() -> Test {
+    let scene = Scene::new();
+    let caches = scene.builder().without_breaker().build()?;
+    let cache = stale(&scene, &caches).await?;
+    scene.plan.go_down(Fault::Hang);
+    let began = scene.clock.monotonic();
+    let call = CallOptions::new().tier_soft_timeout(Duration::from_millis(3));
+    assert_eq!(scene.clock.drive(cache.with(call).get(&1)).await?.as_deref(), Some(&7));
+    assert_eq!(scene.clock.monotonic() - began, Duration::from_millis(3));
+    let call = call.tier_timeout(Duration::from_millis(40));
+    let error = scene.clock.drive(cache.with(call).get(&2)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(scene.clock.monotonic() - began, Duration::from_millis(43));
+    let strict = cache.with(call.fail_safe(false));
+    assert!(scene.clock.drive(strict.get(&1)).await.is_err(), "no stale value for who wants none");
     Ok(())
 }
 

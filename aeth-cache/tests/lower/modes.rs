@@ -1,11 +1,15 @@
 //! Write-through, write-behind, write-around.
 
 use super::Scene;
-use crate::support::{Failure, Source, Test, secs, settle};
-use aeth_cache::{CacheOptions, CallOptions, Item, WhenFull, WriteBehind, WriteMode};
-use aeth_core::sim::Fault;
-use aeth_core::{ErrorKind, Lifecycle};
+use crate::support::tier::Slow;
+use crate::support::{Failure, Source, Test, builder, secs, settle};
+use aeth_cache::{CacheOptions, CallOptions, Item, MemoryTier, WhenFull, WriteBehind, WriteMode};
+use aeth_core::cache::CacheTierExt;
+use aeth_core::sim::{Fault, MockClock, SimRng};
+use aeth_core::{ErrorKind, Key, Lifecycle, Namespace};
 use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn behind() -> CacheOptions<Bytes> {
@@ -283,4 +287,63 @@ async fn a_dropped_change_leaves_nothing_older_than_what_was_acknowledged() -> T
     scene.pass(5).await;
     assert_eq!(scene.stored("c", "k").await, None);
     Ok::<_, Failure>(())
+}
+
+/// One application thread, a slow tier, and a writer that works beside it: after each step a read gives what the last
+/// change left, and in the end the tier has the same.
+#[tokio::test]
+async fn in_any_schedule_reads_see_the_last_change_and_so_does_the_tier_in_the_end() -> Test {
+    for seed in 0..150_u64 {
+        let clock = MockClock::new();
+        let rng = SimRng::new(seed);
+        let tier = MemoryTier::new(8 << 20, clock.shared())?;
+        let slow = Slow::new(tier.clone(), SimRng::new(seed ^ 0xff));
+        let queue = WriteBehind::new().with_keys(3).with_batch(2).with_delay(Duration::from_millis(1));
+        // Room for three values: the queue is read from, too.
+        let caches = builder(&clock).memory(64 << 10).tier(Arc::new(slow)).write_behind(queue).build()?;
+        let cache = caches.open("c", behind())?;
+        let mut model: BTreeMap<u64, (Bytes, u64)> = BTreeMap::new();
+        for step in 0..80_u64 {
+            let (key, tag) = (rng.below(5), rng.below(2));
+            match rng.below(12) {
+                what @ 0..=5 => {
+                    let mode = match what {
+                        0 => WriteMode::Through,
+                        1 => WriteMode::Around,
+                        _ => WriteMode::Behind,
+                    };
+                    let value = Bytes::from(step.to_le_bytes().repeat(2500));
+                    let item = Item::new(value.clone()).with_tag(format!("t{tag}"))?;
+                    let by = cache.with(CallOptions::new().write(mode));
+                    clock.drive(by.put_item(&key, item)).await?;
+                    model.insert(key, (value, tag));
+                }
+                6 => {
+                    clock.drive(cache.remove(&key)).await?;
+                    model.remove(&key);
+                }
+                7 => {
+                    clock.drive(cache.invalidate_tag(format!("t{tag}"))).await?;
+                    model.retain(|_, (_, its)| *its != tag);
+                }
+                8 if rng.below(4) == 0 => {
+                    clock.drive(cache.clear()).await?;
+                    model.clear();
+                }
+                9 => clock.advance(Duration::from_millis(1)),
+                _ => tokio::task::yield_now().await,
+            }
+            let read = rng.below(5);
+            let found = clock.drive(cache.get(&read)).await?;
+            let expected = model.get(&read).map(|(value, _)| value);
+            assert_eq!(found.as_deref(), expected, "seed {seed}, step {step}, key {read}");
+        }
+        clock.drive(caches.flush(secs(10))).await?;
+        for key in 0..5_u64 {
+            let (space, name) = (Namespace::new("c")?, Key::new(key.to_string())?);
+            let stored = tier.get(&space, &name).await.hit().map(|entry| entry.value);
+            assert_eq!(stored.as_ref(), model.get(&key).map(|(value, _)| value), "seed {seed}, key {key}");
+        }
+    }
+    Ok(())
 }

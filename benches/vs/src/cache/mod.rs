@@ -1,16 +1,20 @@
-//! The cache: hits of the first level, Redis below it, outages, stampedes.
+//! The cache: memory and restarts, hits of the first level, what it keeps, Redis below it, outages, stampedes.
 
 mod l1;
+mod life;
 mod outage;
 pub(crate) mod process;
 mod shared;
 mod stampede;
+mod traces;
 
 use crate::BoxError;
 use crate::row::Row;
 
 pub(crate) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
+    life::run(report)?;
     l1::run(report)?;
+    traces::run(report)?;
     shared::run(report)?;
     outage::run(report)?;
     stampede::run(report)
