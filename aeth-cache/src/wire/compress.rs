@@ -1,7 +1,7 @@
 //! Smaller values in the lower tiers.
 
+use aeth_core::Result;
 use aeth_core::cache::{Entry, EntryFlags};
-use aeth_core::{Error, Result};
 use bytes::Bytes;
 
 /// Values longer than this are not compressed, and what claims to become longer is damaged: a few bytes must not
@@ -106,7 +106,8 @@ fn lz4_unpack(bytes: &[u8]) -> Option<Bytes> {
 mod zstd {
     //! Contexts, one pair per thread: making them costs more than compressing a small value.
 
-    use super::{Bytes, Error, LONGEST, Result};
+    use super::{Bytes, LONGEST, Result};
+    use aeth_core::Error;
     use std::cell::RefCell;
     use zstd::bulk::{Compressor, Decompressor};
 
