@@ -42,6 +42,7 @@ pub enum L1Engine {
 pub struct CachesBuilder {
     memory: u64,
     engine: L1Engine,
+    typical_entry: u64,
     clock: Option<Arc<dyn Clock>>,
     tiers: Vec<Arc<dyn CacheTier>>,
     tasks: Option<Tasks>,
@@ -56,6 +57,7 @@ impl Default for CachesBuilder {
         Self {
             memory: 64 << 20,
             engine: L1Engine::default(),
+            typical_entry: 1024,
             clock: None,
             tiers: Vec::new(),
             tasks: None,
@@ -82,6 +84,15 @@ impl CachesBuilder {
     #[must_use]
     pub fn engine(mut self, engine: L1Engine) -> Self {
         self.engine = engine;
+        self
+    }
+
+    /// About how many bytes an entry takes, the fixed 224 of each included; default 1024. By it the default engine
+    /// sizes what it remembers of entries that it has pushed out (half as many as it holds, about 150 bytes each, on
+    /// top of the budget): say it when most values are small, for up to three points more of hits on skewed loads.
+    #[must_use]
+    pub fn typical_entry(mut self, bytes: u64) -> Self {
+        self.typical_entry = bytes.max(1);
         self
     }
 
@@ -222,7 +233,7 @@ impl CachesBuilder {
             Recovery::new(lower.clone(), Arc::clone(coarse.clock()), tasks.clone(), Arc::clone(&events));
         let (alive, gone) = watch::channel(());
         let shared = Shared {
-            l1: L1::new(kind, self.memory, Arc::clone(&events)),
+            l1: L1::new(kind, self.memory, self.typical_entry, Arc::clone(&events)),
             hasher: KeyHasher::default(),
             coarse,
             flights: Arc::new(Flights::new()),

@@ -23,9 +23,9 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(kind: EngineKind, budget: u64, accounts: &Arc<Accounts>) -> Self {
+    pub(crate) fn new(kind: EngineKind, budget: u64, typical_entry: u64, accounts: &Arc<Accounts>) -> Self {
         match kind {
-            EngineKind::Quick => Self::Quick(Quick::new(budget, Arc::clone(accounts))),
+            EngineKind::Quick => Self::Quick(Quick::new(budget, typical_entry, Arc::clone(accounts))),
             EngineKind::Moka => Self::Moka(Moka::new(budget, Arc::clone(accounts))),
         }
     }

@@ -54,9 +54,9 @@ pub(crate) enum Published {
 }
 
 impl L1 {
-    pub(crate) fn new(kind: EngineKind, budget: u64, events: Arc<Events>) -> Self {
+    pub(crate) fn new(kind: EngineKind, budget: u64, typical_entry: u64, events: Arc<Events>) -> Self {
         let accounts = Arc::new(Accounts::new(events));
-        let engine = Engine::new(kind, budget, &accounts);
+        let engine = Engine::new(kind, budget, typical_entry, &accounts);
         Self { engine, stripes: Stripes::new(budget), accounts, budget }
     }
 

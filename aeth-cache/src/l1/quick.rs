@@ -9,8 +9,6 @@ use std::sync::Arc;
 
 /// A shard must be able to hold values of this size; smaller budgets get fewer shards.
 const SHARD: u64 = 4 << 20;
-/// What an entry is taken to weigh when the engine sizes its index; it grows as needed.
-const TYPICAL_ENTRY: u64 = 1024;
 /// The part of a shard that its hot entries may take, in hundredths; also the limit for one entry.
 const HOT_PERCENT: u64 = 97;
 
@@ -42,13 +40,14 @@ impl Lifecycle<L1Key, Slot> for Evictions {
     }
 }
 
-fn options(budget: u64) -> Option<Options> {
+/// The engine remembers the keys of half as many entries as it is taken to hold beyond those that it holds.
+fn options(budget: u64, typical_entry: u64) -> Option<Options> {
     let parallel = std::thread::available_parallelism().map_or(1, usize::from) * 4;
     let by_size = usize::try_from(budget / SHARD).unwrap_or(usize::MAX).max(1);
     // The engine rounds the number of shards up to a power of two.
     let shards = parallel.min(by_size).next_power_of_two();
     let shards = if shards > by_size { (shards / 2).max(1) } else { shards };
-    let items = usize::try_from(budget / TYPICAL_ENTRY).unwrap_or(usize::MAX).max(64);
+    let items = usize::try_from(budget / typical_entry.max(1)).unwrap_or(usize::MAX).max(64);
     OptionsBuilder::new()
         .shards(shards)
         .estimated_items_capacity(items)
@@ -59,8 +58,8 @@ fn options(budget: u64) -> Option<Options> {
 }
 
 impl Quick {
-    pub(crate) fn new(budget: u64, accounts: Arc<Accounts>) -> Self {
-        let cache = match options(budget) {
+    pub(crate) fn new(budget: u64, typical_entry: u64, accounts: Arc<Accounts>) -> Self {
+        let cache = match options(budget, typical_entry) {
             Some(options) => Cache::with_options(options, Weights, NoHash, Evictions),
             // Unreachable: every mandatory option is set.
             None => Cache::with(64, budget, Weights, NoHash, Evictions),

@@ -47,7 +47,8 @@ pub(crate) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
 }
 
 fn ours(trace: &Trace, engine: L1Engine) -> Result<f64, BoxError> {
-    let caches = Caches::builder().memory(trace.capacity * WEIGHT).engine(engine).build()?;
+    let caches =
+        Caches::builder().memory(trace.capacity * WEIGHT).typical_entry(WEIGHT).engine(engine).build()?;
     let options = CacheOptions::<()>::local().weigh(|()| 0).fresh_for(Duration::from_secs(36_000));
     let cache = caches.open("trace", options)?;
     let mut hits = 0_u64;
