@@ -6,15 +6,20 @@
 
 use super::gate::Gates;
 use crate::Id;
-use crate::crypto::{Key, random};
+use crate::crypto::{Hasher, Key, random};
 use crate::format::{BlobEntry, BlobKind, MAX_BLOBS, PackBuilder};
 use aeth_core::Result;
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc;
 
 /// Open packs for each kind of blob.
 pub(super) const OPEN: usize = 2;
+
+/// Bytes of a pack that are worth looking for.
+const WORTH: usize = 1 << 10;
+/// Bytes that are hashed before a pack is let go again, so that nobody waits long for it.
+const STRETCH: usize = 128 << 10;
 
 /// A finished pack on its way to the sinks.
 #[derive(Debug)]
@@ -46,6 +51,28 @@ impl Packer {
         }
     }
 
+    /// The name of a blob, found side by side with what an open pack's own name needs.
+    pub(super) fn name(&self, data: &[u8]) -> Id {
+        let mut hasher = Hasher::new();
+        let mut rest = data;
+        while !rest.is_empty() {
+            // A pack that somebody is at is left alone.
+            let free = self.data.iter().filter_map(Mutex::try_lock);
+            let open = free.filter_map(|slot| MutexGuard::try_map(slot, Option::as_mut).ok());
+            let pack = open.max_by_key(|pack| pack.unhashed()).filter(|pack| pack.unhashed() >= WORTH);
+            let (now, later) = match &pack {
+                Some(pack) => rest.split_at(rest.len().min(pack.unhashed()).min(STRETCH)),
+                None => rest.split_at(rest.len().min(STRETCH)),
+            };
+            match pack {
+                Some(mut pack) => pack.hash_beside(&mut hasher, now),
+                None => hasher.update(now),
+            }
+            rest = later;
+        }
+        Id::from_bytes(hasher.finish())
+    }
+
     /// Adds a sealed blob; waits while too many packs are under way.
     pub(super) fn add(
         &self,
@@ -61,8 +88,13 @@ impl Packer {
             BlobKind::Tree => &self.trees,
         };
         let chosen = usize::from(self.coin()?);
+        let Some(slot) = slots.get(chosen) else { return Ok(()) };
+        // Before it waits for a new one: a pack that nobody sends is a buffer that nobody gives back.
+        let full = slot.lock().take_if(|pack| !self.fits(pack, sealed.len()));
+        if let Some(pack) = full {
+            self.send(key, pack)?;
+        }
         let full = {
-            let Some(slot) = slots.get(chosen) else { return Ok(()) };
             let mut slot = slot.lock();
             let pack = match &mut *slot {
                 Some(pack) => pack,
@@ -72,6 +104,12 @@ impl Packer {
             if pack.len() >= self.size || pack.blobs().len() >= MAX_BLOBS { slot.take() } else { None }
         };
         full.map_or(Ok(()), |pack| self.send(key, pack))
+    }
+
+    /// Whether a pack is to take so many bytes more. One that is nearly full is closed before it grows beyond its
+    /// size, so that a buffer of that size is enough for it.
+    fn fits(&self, pack: &PackBuilder, length: usize) -> bool {
+        pack.len() + length <= self.size || pack.len() < self.size / 4 * 3
     }
 
     /// Hands over what is open. Two packs that fit into one are joined, so that the last of a small file's
@@ -104,9 +142,8 @@ impl Packer {
     }
 
     fn send(&self, key: &Key, pack: PackBuilder) -> Result<()> {
-        let (bytes, blobs) = pack.finish(key)?;
-        let bytes = bytes.freeze();
-        let pack = SealedPack { id: Id::of(&bytes), bytes, blobs };
+        let (id, bytes, blobs) = pack.finish_named(key)?;
+        let pack = SealedPack { id, bytes: bytes.freeze(), blobs };
         let out = self.out.lock().clone();
         out.and_then(|out| out.send(pack).ok()).ok_or_else(crate::error::cancelled)
     }

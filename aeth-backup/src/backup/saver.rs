@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Most chunks fit into this.
 const SPARE_CAPACITY: usize = 3 << 19;
-const SPARES: usize = 4;
+const SPARES: usize = 3;
 
 /// Everything that the threads of one run share.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ pub(super) struct Run {
 /// What one thread owns.
 pub(super) struct Tools {
     codec: Codec,
+    packed: Vec<u8>,
     sealed: Vec<u8>,
 }
 
@@ -96,7 +97,8 @@ impl Run {
     }
 
     pub(super) fn tools(&self) -> Result<Tools> {
-        Ok(Tools { codec: Codec::new(self.shared.options.compression)?, sealed: Vec::new() })
+        let codec = Codec::new(self.shared.options.compression)?;
+        Ok(Tools { codec, packed: Vec::new(), sealed: Vec::new() })
     }
 
     /// Ends the run; the first error is the one that counts.
@@ -160,7 +162,7 @@ impl Run {
 
     /// Stores a blob unless it is there or on its way.
     pub(super) fn save(&self, tools: &mut Tools, kind: BlobKind, data: &[u8]) -> Result<Id> {
-        let id = Id::of(data);
+        let id = self.packer.name(data);
         // Pending first: a pack that becomes durable enters the index before its blobs leave this set.
         if !self.pending.lock().insert((kind, id)) {
             return Ok(id);
@@ -169,15 +171,18 @@ impl Run {
             self.pending.lock().remove(&(kind, id));
             return Ok(id);
         }
-        let sealed = &mut tools.sealed;
-        sealed.clear();
-        sealed.resize(16, 0);
         let compresses = self.shared.config.compresses();
-        let compressed = compresses && tools.codec.compress(data, sealed, kind == BlobKind::Tree)?;
-        if !compressed {
-            sealed.extend_from_slice(data);
-        }
-        self.shared.key.seal_in_place(sealed, 0)?;
+        let Tools { codec, packed, sealed } = tools;
+        packed.clear();
+        // Room for what sealing puts before it.
+        packed.resize(16, 0);
+        let compressed = compresses && codec.compress(data, packed, kind == BlobKind::Tree)?;
+        let sealed = if compressed {
+            self.shared.key.seal_in_place(packed, 0)?;
+            packed.as_slice()
+        } else {
+            self.shared.key.seal_over(data, sealed)?
+        };
         let length = u32::try_from(data.len()).map_err(|_| Error::invalid("a blob has more than 4 GiB"))?;
         let uncompressed = if compressed { length } else { 0 };
         self.packer.add(&self.gates, &self.shared.key, kind, id, sealed, uncompressed)?;

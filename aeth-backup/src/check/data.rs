@@ -3,15 +3,19 @@
 use super::options::CheckOptions;
 use super::report::CheckReport;
 use super::run::Packs;
-use crate::Id;
+use crate::crypto::Hasher;
 use crate::error::cancelled;
 use crate::format::{BlobEntry, IndexPack, parse_header};
-use crate::repo::{Location, Shared, Sink, joined, object, open_blob};
+use crate::repo::{Beside, Location, Opener, Shared, Sink, joined, object};
 use aeth_core::backup::ObjectKind;
 use aeth_core::{Error, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
 use std::sync::Arc;
+
+/// As many as packs are checked at once; used again for the next ones.
+type Openers = Mutex<Vec<Opener>>;
 
 impl Shared {
     /// Reads every pack in every live sink. Its hash is compared everywhere; since the same hash means the same
@@ -22,7 +26,8 @@ impl Shared {
         options: &CheckOptions,
         report: &mut CheckReport,
     ) -> Result<()> {
-        let jobs = packs.values().map(|pack| self.check_pack(pack, options));
+        let openers = Arc::new(Mutex::default());
+        let jobs = packs.values().map(|pack| self.check_pack(pack, &openers));
         let mut checks = stream::iter(jobs).buffer_unordered(self.options.threads.max(1));
         while let Some((findings, read)) = checks.next().await {
             if options.cancel.is_cancelled() {
@@ -41,12 +46,12 @@ impl Shared {
     async fn check_pack(
         self: &Arc<Self>,
         pack: &IndexPack,
-        _options: &CheckOptions,
+        openers: &Arc<Openers>,
     ) -> (Vec<(Option<String>, Error)>, u64) {
         let mut findings = Vec::new();
         let (mut read, mut opened) = (0, false);
         for sink in self.sinks.live() {
-            match self.check_copy(&sink, pack, opened).await {
+            match self.check_copy(&sink, pack, (!opened).then_some(openers)).await {
                 Ok(bytes) => {
                     read += bytes;
                     opened = true;
@@ -59,23 +64,42 @@ impl Shared {
         (findings, read)
     }
 
-    async fn check_copy(self: &Arc<Self>, sink: &Sink, pack: &IndexPack, hash_only: bool) -> Result<u64> {
+    /// Without openers only the hash is compared.
+    async fn check_copy(
+        self: &Arc<Self>,
+        sink: &Sink,
+        pack: &IndexPack,
+        openers: Option<&Arc<Openers>>,
+    ) -> Result<u64> {
         let name = object(ObjectKind::Pack, pack.id);
         let bytes = sink.read(&name, None).await?;
         let length = u64::try_from(bytes.len()).unwrap_or(0);
-        let (shared, pack) = (Arc::clone(self), pack.clone());
+        let (shared, pack, openers) = (Arc::clone(self), pack.clone(), openers.map(Arc::clone));
         let work = self.tasks.spawn_blocking(move || {
-            if Id::of(&bytes) != pack.id {
-                return Err(Error::corrupt("the pack is not what its name says")
-                    .with_remedy("copy it from another replica"));
+            let mut beside = Beside { hasher: Hasher::new(), rest: &bytes };
+            let blobs = openers.map_or(Ok(()), |openers| {
+                let mut opener = openers.lock().pop().unwrap_or_default();
+                let checked = shared.check_blobs(&pack, &bytes, &mut opener, &mut beside);
+                openers.lock().push(opener);
+                checked
+            });
+            if beside.finish() == pack.id {
+                return blobs;
             }
-            if hash_only { Ok(()) } else { shared.check_blobs(&pack, &bytes) }
+            Err(Error::corrupt("the pack is not what its name says")
+                .with_remedy("copy it from another replica"))
         });
         joined(work.await).map_err(|error| error.with_key(name))?;
         Ok(length)
     }
 
-    fn check_blobs(&self, pack: &IndexPack, bytes: &Bytes) -> Result<()> {
+    fn check_blobs(
+        &self,
+        pack: &IndexPack,
+        bytes: &Bytes,
+        opener: &mut Opener,
+        beside: &mut Beside<'_>,
+    ) -> Result<()> {
         let size = u64::try_from(bytes.len()).unwrap_or(0);
         let header = parse_header(&self.key, size, bytes)?
             .map_err(|_| Error::corrupt("the pack is shorter than its header"))?;
@@ -94,7 +118,9 @@ impl Shared {
             let to = from.saturating_add(usize::try_from(blob.length).unwrap_or(usize::MAX));
             let sealed =
                 bytes.get(from..to).ok_or_else(|| Error::corrupt("a blob reaches beyond its pack"))?;
-            open_blob(&self.key, &Location { pack: pack.id, entry: *blob }, sealed)?;
+            let location = Location { pack: pack.id, entry: *blob };
+            opener.unseal(&self.key, &location, sealed)?;
+            opener.verify(&location, beside)?;
         }
         Ok(())
     }

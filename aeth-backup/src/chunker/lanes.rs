@@ -8,6 +8,8 @@ const LANES: usize = 8;
 /// costs 64 steps more, which is 1.6 % here; a smaller stride wastes more on that, a larger one more behind
 /// a cut that was found.
 const STRIDE: usize = 4096;
+/// Bytes that one lane sees.
+const SPAN: usize = WINDOW + STRIDE - 1;
 
 /// The smallest `end` in `from..=to` at which the 64 bytes before it make a digest whose bits under `mask`
 /// are zero. `from` is at least 64, `to` at most the length of the data.
@@ -44,9 +46,11 @@ fn scan_one(tables: &Tables, mask: u64, data: &[u8]) -> Option<usize> {
 /// Eight windows over `data`, which has `WINDOW + LANES * STRIDE - 1` bytes: lane `l` looks at the ends
 /// `l * STRIDE ..` of them.
 fn scan_lanes(tables: &Tables, mask: u64, data: &[u8]) -> Option<usize> {
-    let mut lanes: [&[u8]; LANES] = [&[]; LANES];
+    // Arrays, so that the compiler knows that no step leaves them.
+    let first: &[u8; SPAN] = data.first_chunk()?;
+    let mut lanes = [first; LANES];
     for (l, lane) in lanes.iter_mut().enumerate() {
-        *lane = data.get(l * STRIDE..l * STRIDE + WINDOW + STRIDE - 1)?;
+        *lane = data.get(l * STRIDE..)?.first_chunk()?;
     }
     let mut digests = [0; LANES];
     for i in 0..WINDOW {

@@ -55,12 +55,7 @@ impl Key {
     /// Seals `buffer[start..]`, where the plaintext stands behind 16 free bytes, in place, and appends the
     /// MAC. What stands before `start` is not touched, so blobs can be sealed where they lie in a pack.
     pub(crate) fn seal_in_place(&self, buffer: &mut Vec<u8>, start: usize) -> Result<()> {
-        let mut iv = [0; IV];
-        // restic refuses an IV of zeroes, which chance gives once in 2^128.
-        while iv == [0; IV] {
-            random(&mut iv)?;
-        }
-        self.seal_with(buffer, start, &iv)
+        self.seal_with(buffer, start, &fresh_iv()?)
     }
 
     fn seal_with(&self, buffer: &mut Vec<u8>, start: usize, iv: &[u8; IV]) -> Result<()> {
@@ -75,6 +70,26 @@ impl Key {
         Ok(())
     }
 
+    /// Seals `plaintext` into the first bytes of `out`, and returns these. What `out` held is overwritten; it grows
+    /// where it must and never shrinks, so that using it again costs no clearing.
+    pub(crate) fn seal_over<'a>(&self, plaintext: &[u8], out: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        let length = plaintext.len() + OVERHEAD;
+        if out.len() < length {
+            out.resize(length, 0);
+        }
+        let iv = fresh_iv()?;
+        let broken = || Error::other("a buffer has another length than was given to it");
+        let (head, rest) = out.split_at_mut_checked(IV).ok_or_else(broken)?;
+        let (body, rest) = rest.split_at_mut_checked(plaintext.len()).ok_or_else(broken)?;
+        let end = rest.get_mut(..MAC).ok_or_else(broken)?;
+        head.copy_from_slice(&iv);
+        Ctr::new(&self.encrypt.into(), &iv.into())
+            .try_apply_keystream_b2b(plaintext, body)
+            .map_err(|_| broken())?;
+        end.copy_from_slice(&self.mac(&iv, body));
+        out.get(..length).ok_or_else(broken)
+    }
+
     /// Seals a copy of `plaintext`.
     pub(crate) fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>> {
         let mut buffer = Vec::with_capacity(plaintext.len() + OVERHEAD);
@@ -84,35 +99,39 @@ impl Key {
         Ok(buffer)
     }
 
-    /// Verifies and decrypts in place; the plaintext is the returned part of the buffer.
+    /// Verifies and decrypts over what `out` holds, which grows where it must; the plaintext is what is returned.
     ///
     /// # Errors
     /// [`Corrupt`](aeth_core::ErrorKind::Corrupt) when it was not sealed with this key or was changed since.
-    pub(crate) fn open_in_place<'a>(&self, sealed: &'a mut [u8]) -> Result<&'a mut [u8]> {
-        if sealed.len() < OVERHEAD {
-            return Err(Error::corrupt("sealed data is too short"));
+    pub(crate) fn open_over<'a>(&self, sealed: &[u8], out: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        let (iv, rest) = sealed.split_first_chunk().ok_or_else(too_short)?;
+        let (body, mac) = rest.split_last_chunk().ok_or_else(too_short)?;
+        self.verify(iv, body, mac)?;
+        if out.len() < body.len() {
+            out.resize(body.len(), 0);
         }
-        let (iv, rest) = sealed.split_at_mut(IV);
-        let (body, mac) = rest.split_at_mut(rest.len() - MAC);
-        let mut nonce = [0; IV];
-        nonce.copy_from_slice(iv);
-        let expected = self.mac(&nonce, body);
+        let plain = out.get_mut(..body.len()).ok_or_else(too_short)?;
+        Ctr::new(&self.encrypt.into(), iv.into())
+            .try_apply_keystream_b2b(body, plain)
+            .map_err(|_| Error::corrupt("sealed data is too long"))?;
+        Ok(plain)
+    }
+
+    fn verify(&self, iv: &[u8; IV], body: &[u8], mac: &[u8; MAC]) -> Result<()> {
+        let expected = self.mac(iv, body);
         // Accumulated without a branch, so that timing tells nothing of the first difference.
-        let difference = expected.iter().zip(mac.iter()).fold(0, |sum, (a, b)| sum | (a ^ b));
-        if difference != 0 {
-            return Err(Error::corrupt("the authentication code does not match"));
+        let difference = expected.iter().zip(mac).fold(0, |sum, (a, b)| sum | (a ^ b));
+        if difference == 0 {
+            return Ok(());
         }
-        Ctr::new(&self.encrypt.into(), &nonce.into()).apply_keystream(body);
-        Ok(body)
+        Err(Error::corrupt("the authentication code does not match"))
     }
 
     /// Verifies and decrypts into a new buffer.
     pub(crate) fn open(&self, sealed: &[u8]) -> Result<Vec<u8>> {
-        let mut copy = sealed.to_vec();
-        let length = self.open_in_place(&mut copy)?.len();
-        copy.copy_within(IV..IV + length, 0);
-        copy.truncate(length);
-        Ok(copy)
+        let mut plain = Vec::new();
+        self.open_over(sealed, &mut plain)?;
+        Ok(plain)
     }
 
     fn mac(&self, iv: &[u8; IV], ciphertext: &[u8]) -> [u8; MAC] {
@@ -146,6 +165,19 @@ impl Key {
         }
         Ok(key)
     }
+}
+
+fn too_short() -> Error {
+    Error::corrupt("sealed data is too short")
+}
+
+fn fresh_iv() -> Result<[u8; IV]> {
+    let mut iv = [0; IV];
+    // restic refuses an IV of zeroes, which chance gives once in 2^128.
+    while iv == [0; IV] {
+        random(&mut iv)?;
+    }
+    Ok(iv)
 }
 
 fn decode<const N: usize>(text: &str) -> Result<[u8; N]> {
@@ -199,6 +231,13 @@ mod tests {
         }
         assert!(Key::random().unwrap().open(&buffer[6..]).is_err());
         assert!(key.open(&[0; 31]).is_err());
+        let mut out = Vec::new();
+        for length in [1000, 7, 0, 2000] {
+            assert_eq!(
+                key.open(key.seal_over(&vec![9; length], &mut out).unwrap()).unwrap(),
+                vec![9; length]
+            );
+        }
     }
 
     #[test]

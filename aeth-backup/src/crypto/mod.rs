@@ -3,10 +3,14 @@
 mod kdf;
 mod key;
 mod keyfile;
+mod sha256;
+#[cfg(target_arch = "x86_64")]
+mod sha256_x86;
 
 pub use kdf::KdfParams;
 pub(crate) use key::{Key, OVERHEAD};
 pub(crate) use keyfile::KeyFile;
+pub(crate) use sha256::Hasher;
 
 use aeth_core::{Error, Result};
 

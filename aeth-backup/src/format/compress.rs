@@ -1,7 +1,7 @@
 //! zstd, and the probe that spares it what does not compress.
 
 use aeth_core::{Error, Result};
-use std::io::Read;
+use std::io::{Cursor, Read};
 use zstd::bulk::{Compressor, Decompressor};
 
 /// How hard blobs are compressed. Trees, indexes and snapshots are always compressed.
@@ -69,21 +69,32 @@ impl Codec {
             return Ok(false);
         }
         let start = out.len();
-        // One byte less than the data: what does not fit is not worth it.
-        out.resize(start + data.len() - 1, 0);
-        let room = out.get_mut(start..).unwrap_or_default();
-        let length = self.compressor.compress_to_buffer(data, room).unwrap_or(0);
-        out.truncate(start + length);
-        Ok(length > 0)
+        // What does not fit is not worth it.
+        out.reserve(data.len() - 1);
+        let mut room = Cursor::new(std::mem::take(out));
+        room.set_position(u64::try_from(start).unwrap_or(u64::MAX));
+        let length = self.compressor.compress_to_buffer(data, &mut room).unwrap_or(0);
+        *out = room.into_inner();
+        let gains = length > 0 && length < data.len();
+        out.truncate(if gains { start + length } else { start });
+        Ok(gains)
     }
 
     /// Decompresses a blob whose length is known.
     pub(crate) fn decompress(&mut self, data: &[u8], length: usize) -> Result<Vec<u8>> {
-        let out = self.decompressor.decompress(data, length).map_err(broken)?;
-        if out.len() != length {
+        let mut out = Vec::new();
+        self.decompress_over(data, length, &mut out)?;
+        Ok(out)
+    }
+
+    /// Decompresses a blob whose length is known over what `out` holds.
+    pub(crate) fn decompress_over(&mut self, data: &[u8], length: usize, out: &mut Vec<u8>) -> Result<()> {
+        out.clear();
+        out.reserve_exact(length);
+        if self.decompressor.decompress_to_buffer(data, out).map_err(broken)? != length {
             return Err(Error::corrupt("a compressed blob has another length than its entry says"));
         }
-        Ok(out)
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Packs: sealed blobs one after the other, then the sealed header, then its length.
 
 use crate::Id;
-use crate::crypto::{Key, OVERHEAD};
+use crate::crypto::{Hasher, Key, OVERHEAD};
 use aeth_core::{Error, Result};
 use bytes::{BufMut, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -57,13 +57,16 @@ pub(crate) fn pack_overhead(blobs: &[BlobEntry]) -> usize {
 pub(crate) struct PackBuilder {
     bytes: BytesMut,
     blobs: Vec<BlobEntry>,
+    /// Of the first `hashed` bytes.
+    hasher: Hasher,
+    hashed: usize,
 }
 
 impl PackBuilder {
     /// Fills `buffer`, which is emptied first.
     pub(crate) fn new(mut buffer: BytesMut) -> Self {
         buffer.clear();
-        Self { bytes: buffer, blobs: Vec::new() }
+        Self { bytes: buffer, blobs: Vec::new(), hasher: Hasher::new(), hashed: 0 }
     }
 
     /// Appends a sealed blob.
@@ -75,6 +78,28 @@ impl PackBuilder {
         self.bytes.extend_from_slice(sealed);
         self.blobs.push(BlobEntry { kind, id, offset, length, uncompressed });
         Ok(())
+    }
+
+    /// Bytes that are not in the pack's own hash yet.
+    pub(crate) fn unhashed(&self) -> usize {
+        self.bytes.len() - self.hashed
+    }
+
+    /// Appends `data` to `other` and hashes as much of the pack at the same time, which costs little more than one
+    /// of the two alone.
+    pub(crate) fn hash_beside(&mut self, other: &mut Hasher, data: &[u8]) {
+        let length = data.len().min(self.unhashed());
+        let own = self.bytes.get(self.hashed..self.hashed + length).unwrap_or_default();
+        self.hasher.update_beside(own, other, data);
+        self.hashed += own.len();
+    }
+
+    /// [`finish`](Self::finish), and the pack's name.
+    pub(crate) fn finish_named(mut self, key: &Key) -> Result<(Id, BytesMut, Vec<BlobEntry>)> {
+        let (mut hasher, hashed) = (std::mem::replace(&mut self.hasher, Hasher::new()), self.hashed);
+        let (bytes, blobs) = self.finish(key)?;
+        hasher.update(bytes.get(hashed..).unwrap_or_default());
+        Ok((Id::from_bytes(hasher.finish()), bytes, blobs))
     }
 
     /// Bytes of blobs so far.
@@ -195,7 +220,12 @@ mod tests {
             pack.add(BlobKind::Data, Id::of(&[i]), &sealed, u32::from(i % 2) * 9).unwrap();
         }
         let expected = pack.blobs().to_vec();
-        let (bytes, _) = pack.finish(&key).unwrap();
+        let mut data = Hasher::new();
+        pack.hash_beside(&mut data, &[7; 150]);
+        assert_eq!(Id::from_bytes(data.finish()), Id::of(&[7; 150]));
+        assert_eq!(pack.unhashed(), pack.len() - 150);
+        let (id, bytes, _) = pack.finish_named(&key).unwrap();
+        assert_eq!(id, Id::of(&bytes));
         let size = bytes.len() as u64;
         assert_eq!(parse_header(&key, size, &bytes).unwrap().unwrap(), expected);
         let need = parse_header(&key, size, &bytes[bytes.len() - 100..]).unwrap().unwrap_err();

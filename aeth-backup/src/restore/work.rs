@@ -3,11 +3,11 @@
 use super::options::{Existing, RestoreOptions};
 use super::{metadata, target};
 use crate::Id;
-use crate::crypto::OVERHEAD;
+use crate::crypto::{Hasher, OVERHEAD};
 use crate::error::{cancelled, io};
 use crate::format::{BlobEntry, BlobKind, Node};
 use crate::progress::SkipList;
-use crate::repo::{Location, Shared, object, open_blob};
+use crate::repo::{Beside, Location, Opener, Shared, object};
 use aeth_core::backup::ObjectKind;
 use aeth_core::{Error, Result};
 use parking_lot::Mutex;
@@ -91,13 +91,14 @@ impl Restore {
 
     /// Works off the packs; what goes wrong concerns single files, but for a cancellation.
     pub(super) fn work(&self) -> Result<()> {
+        let mut openers = [Opener::default(), Opener::default()];
         loop {
             let Some(job) = self.jobs.lock().pop() else { return Ok(()) };
-            self.pack(job)?;
+            self.pack(job, &mut openers)?;
         }
     }
 
-    fn pack(&self, job: PackJob) -> Result<()> {
+    fn pack(&self, job: PackJob, openers: &mut [Opener; 2]) -> Result<()> {
         let mut blobs = job.blobs;
         blobs.sort_by_key(|(blob, _)| blob.offset);
         let mut rest = blobs.as_slice();
@@ -115,37 +116,68 @@ impl Restore {
                 count += 1;
             }
             let (now, later) = rest.split_at(count);
-            self.range(job.pack, start, end, now);
+            self.range(job.pack, start, end, now, openers);
             rest = later;
         }
         Ok(())
     }
 
-    fn range(&self, pack: Id, start: u64, end: u64, blobs: &[(BlobEntry, Vec<Use>)]) {
+    fn range(
+        &self,
+        pack: Id,
+        start: u64,
+        end: u64,
+        blobs: &[(BlobEntry, Vec<Use>)],
+        openers: &mut [Opener; 2],
+    ) {
         let name = object(ObjectKind::Pack, pack);
         let read = self.runtime.block_on(self.shared.sinks.read(&name, Some(start..end), Ok));
         if let Ok(bytes) = &read {
             self.options.progress.stored(u64::try_from(bytes.len()).unwrap_or(0));
         }
-        for (entry, uses) in blobs {
-            let sealed = read.as_ref().ok().and_then(|bytes| {
-                let from = usize::try_from(u64::from(entry.offset) - start).ok()?;
-                bytes.get(from..from + usize::try_from(entry.length).ok()?)
-            });
-            let opened =
-                sealed.map(|sealed| open_blob(&self.shared.key, &Location { pack, entry: *entry }, sealed));
-            let plain = match opened {
-                Some(Ok(plain)) => Ok(plain),
-                // Another sink may have it undamaged, or another pack.
-                _ => self.runtime.block_on(self.shared.blob(BlobKind::Data, entry.id)),
+        let place = |entry: &BlobEntry| Location { pack, entry: *entry };
+        let unseal = |entry: &BlobEntry, opener: &mut Opener| {
+            let bytes = read.as_ref().map_err(Error::clone)?;
+            let from = usize::try_from(u64::from(entry.offset) - start).unwrap_or(usize::MAX);
+            let to = from.saturating_add(usize::try_from(entry.length).unwrap_or(usize::MAX));
+            let sealed = bytes.get(from..to).ok_or_else(|| Error::corrupt("the pack is too short"))?;
+            opener.unseal(&self.shared.key, &place(entry), sealed)
+        };
+        let [one, two] = openers;
+        // By twos, because two are hashed in the time of one and a bit.
+        for pair in blobs.chunks(2) {
+            let [(first, uses), rest @ ..] = pair else { continue };
+            let second = rest.first();
+            let opened = unseal(first, one);
+            let other = second.map(|(entry, _)| unseal(entry, two));
+            let (sound, other_sound) = match second {
+                Some((entry, _)) => Opener::verify_both((one, &place(first)), (two, &place(entry))),
+                None => (one.verify(&place(first), &mut Beside { hasher: Hasher::new(), rest: &[] }), Ok(())),
             };
-            for target in uses {
-                match &plain {
-                    Ok(plain) => self.write(target, plain),
-                    Err(error) => self.fail(target, error.clone()),
-                }
-                self.one_done(&target.file);
+            self.put(first, uses, opened.and(sound).is_ok().then(|| one.plain()));
+            if let (Some((entry, uses)), Some(other)) = (second, other) {
+                self.put(entry, uses, other.and(other_sound).is_ok().then(|| two.plain()));
             }
+        }
+    }
+
+    /// Writes a blob to where it goes; what could not be opened is looked for elsewhere.
+    fn put(&self, entry: &BlobEntry, uses: &[Use], opened: Option<&[u8]>) {
+        let elsewhere;
+        let plain = match opened {
+            Some(plain) => Ok(plain),
+            // Another sink may have it undamaged, or another pack.
+            None => {
+                elsewhere = self.runtime.block_on(self.shared.blob(BlobKind::Data, entry.id));
+                elsewhere.as_deref().map_err(Error::clone)
+            }
+        };
+        for target in uses {
+            match &plain {
+                Ok(plain) => self.write(target, plain),
+                Err(error) => self.fail(target, error.clone()),
+            }
+            self.one_done(&target.file);
         }
     }
 
