@@ -1,4 +1,5 @@
-//! Campaigns by seed: pruning beside writers, ours and restic's; damage in every file.
+//! Campaigns by seed: pruning beside writers, ours and restic's; damage in every file; runs that are killed, and
+//! sinks and disks that fail them (`campaigns/runs.rs`).
 //!
 //! `AETH_TORTURE_SEED` and `AETH_TORTURE_COUNT` choose a campaign; a short one is the default.
 #![allow(
@@ -10,6 +11,8 @@
 )]
 
 mod common;
+#[path = "campaigns/runs.rs"]
+mod runs;
 
 use aeth_backup::{
     CheckOptions, Id, MaxUnused, PathSource, Plan, PruneOptions, Quorum, RepairOptions, Repository,
