@@ -44,6 +44,7 @@
 //! | `object-store-0-14` | `AsObjectStore`: any store for DataFusion, parquet and the like; `ObjectStoreAdapter`: any of their stores here |
 //! | `object-store-0-14-signer` | signed URLs through both |
 //! | `s3`, `gcs`, `azure`, `http` | constructors of the adapter for these engines, with rustls and aws-lc-rs |
+//! | `opendal-0-59` | `OpendalAdapter`: any opendal operator here |
 //! | `git` | `GitArchive`: versions of a prefix as commits in a bare git repository |
 //! | `integration` | tests that need root (a full disk) or moto (S3) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -55,6 +56,8 @@ mod blocking;
 mod cached;
 mod checksum;
 mod checksummed;
+#[cfg(feature = "opendal-0-59")]
+mod dal;
 mod encrypted;
 mod file_lock;
 mod files;
@@ -86,6 +89,8 @@ pub use adapt::S3Options;
 pub use adapt::{AsObjectStore, Engine, ObjectStoreAdapter, ObjectStoreAdapterOptions};
 pub use cached::{Cached, CachedBuilder, CachedStatistics};
 pub use checksummed::{Checksummed, Scrubbed, SumAlgorithm};
+#[cfg(feature = "opendal-0-59")]
+pub use dal::{OpendalAdapter, OpendalAdapterOptions};
 pub use encrypted::Encrypted;
 pub use file_lock::FileLock;
 pub use files::{Files, FilesBuilder, IntoPath, OnProgress, Probe, Progress, Survey};
@@ -100,6 +105,8 @@ pub use metered::Metered;
 pub use mirrored::{Mirrored, MirroredBuilder, MirroredStatistics, Resynced};
 #[cfg(feature = "object-store-0-14")]
 pub use object_store;
+#[cfg(feature = "opendal-0-59")]
+pub use opendal;
 pub use prefixed::Prefixed;
 pub use quota::{Quota, QuotaLimits, QuotaUsage};
 pub use rate_limited::{RateLimited, RateLimits};

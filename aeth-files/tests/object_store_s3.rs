@@ -4,67 +4,23 @@
 
 use aeth_core::blob::{BlobStore, BlobStoreExt, PresignMethod, PresignOptions, PutOptions, probe};
 use aeth_core::conformance::blob_store::BlobSubject;
+use aeth_core::seal::{Keyset, SegmentSize};
 use aeth_core::{BlobPath, ErrorKind, Secret};
 use aeth_files::object_store;
 use aeth_files::object_store::integration as laws;
-use aeth_core::seal::{Keyset, SegmentSize};
 use aeth_files::{
-    AsObjectStore, Cached, Encrypted, Engine, Metered, Mirrored, ObjectStoreAdapter, ObjectStoreAdapterOptions,
-    S3Options,
+    AsObjectStore, Cached, Encrypted, Engine, Metered, Mirrored, ObjectStoreAdapter,
+    ObjectStoreAdapterOptions, S3Options,
 };
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Ends with its standard input, so that it never outlives the tests.
-const SERVER: &str = "
-import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-from moto.server import main
-main(['-H', '127.0.0.1', '-p', sys.argv[1]])
-";
+#[path = "support/moto.rs"]
+mod moto;
 
-struct Moto {
-    port: u16,
-    _process: Child,
-}
-
-fn moto() -> &'static Moto {
-    static SERVER_OF_ALL: OnceLock<Moto> = OnceLock::new();
-    SERVER_OF_ALL.get_or_init(|| {
-        let python = testkit::python().unwrap_or_else(|missing| panic!("{missing}"));
-        let port = testkit::free_port();
-        let process = Command::new(python)
-            .args(["-c", SERVER, &port.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let moto = Moto { port, _process: process };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while moto.request("GET", "/").is_none() {
-            assert!(Instant::now() < deadline, "moto does not answer; is `moto[server]` installed?");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        moto
-    })
-}
+use moto::{Moto, moto};
 
 impl Moto {
-    fn request(&self, method: &str, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
-    }
-
     fn options(&self, bucket: &str) -> S3Options {
         S3Options::new(bucket)
             .with_endpoint(format!("http://127.0.0.1:{}", self.port))
