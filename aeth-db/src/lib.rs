@@ -26,6 +26,7 @@
 //! - transactions that are repeated when they could not be serialised, and never when their outcome is unknown;
 //! - named locks with fencing numbers, notifications with gaps told, a backplane between nodes;
 //! - a cache level in UNLOGGED generations, and a query cache that tables' changes end without a race;
+//! - the server's statistics as metrics, and findings with evidence of what could be better;
 //! - PgBouncer in transaction mode.
 //!
 //! ```
@@ -78,10 +79,10 @@ mod transact;
 
 #[cfg(feature = "postgres")]
 pub use postgres::{
-    Begin, CacheFreshness, CachedQuery, Consistency, Isolation, ListenEvent, Pooler, PostgresBackplane,
-    PostgresCacheTier, PostgresConn, PostgresDatabase, PostgresLeaderLock, PostgresOptions,
-    PostgresTierOptions, PostgresTransaction, QueryCache, QueryCacheOptions, QueryCacheStatistics,
-    ServerStatus, Standing, TargetSession, Token,
+    Begin, CacheFreshness, CachedQuery, Consistency, Finding, Isolation, ListenEvent, Pooler,
+    PostgresBackplane, PostgresCacheTier, PostgresConn, PostgresDatabase, PostgresLeaderLock,
+    PostgresOptions, PostgresTierOptions, PostgresTransaction, QueryCache, QueryCacheOptions,
+    QueryCacheStatistics, ServerStatus, Standing, TargetSession, Token, Topic,
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::{

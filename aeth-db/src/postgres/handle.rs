@@ -75,6 +75,7 @@ impl PostgresDatabase {
             tasks: Tasks::new(),
             closing: false.into(),
             locks: Locks::default(),
+            figures: parking_lot::RwLock::default(),
             hub: std::sync::OnceLock::new(),
             nodes,
             options,
@@ -89,6 +90,8 @@ impl PostgresDatabase {
             // The handle is not needed: close ends the task.
             drop(shared.tasks.spawn_until_closed(probing));
         }
+        let sampling = super::statistics::sample_forever(Arc::downgrade(&shared));
+        drop(shared.tasks.spawn_until_closed(sampling));
         Ok(Self { shared })
     }
 

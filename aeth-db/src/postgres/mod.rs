@@ -1,5 +1,6 @@
 //! The engine for more than one machine.
 
+mod advise;
 mod backplane;
 mod conn;
 mod endpoint;
@@ -18,12 +19,14 @@ mod query_cache;
 mod route;
 mod shared;
 mod sight;
+mod statistics;
 mod target;
 mod tier;
 mod token;
 mod transact;
 mod transaction;
 
+pub use advise::{Finding, Topic};
 pub use backplane::PostgresBackplane;
 pub use conn::PostgresConn;
 pub use fleet::Standing;

@@ -60,6 +60,9 @@ impl MetricsSource for PostgresDatabase {
         for (state, count) in [(labels::USED, used), (labels::IDLE, open.saturating_sub(used))] {
             out.gauge(&database::CONNECTIONS, &[named, (labels::STATE, state)], count as f64);
         }
+        if let Some(figures) = *shared.figures.read() {
+            figures.collect(&[named], out);
+        }
         let most = shared.options.max_connections * shared.nodes.len();
         out.gauge(&database::CONNECTIONS_MAX, &[named], most as f64);
     }

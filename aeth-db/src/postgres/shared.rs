@@ -7,11 +7,13 @@ use super::listen::Subscriber;
 use super::lock::Locks;
 use super::node::{Node, SETTLE};
 use super::options::{Pooler, PostgresOptions};
+use super::statistics::ServerFigures;
 use crate::error::{closed, from_sqlx};
 use crate::observe::Recorder;
 use crate::pool::Hold;
 use aeth_core::{Error, ErrorKind, Result, Tasks};
 use deadpool::managed::{Object, PoolError, TimeoutType, Timeouts};
+use parking_lot::RwLock;
 use sqlx::{Connection, PgConnection};
 use std::fmt::Write;
 use std::panic::Location;
@@ -36,6 +38,8 @@ pub(super) struct Shared {
     pub(super) tasks: Tasks,
     pub(super) closing: AtomicBool,
     pub(super) locks: Locks,
+    /// What the server counted when it was last asked.
+    pub(super) figures: RwLock<Option<ServerFigures>>,
     /// The session that listens.
     pub(super) hub: OnceLock<Sender<Subscriber>>,
 }

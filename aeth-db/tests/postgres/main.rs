@@ -8,6 +8,7 @@
     missing_docs
 )]
 
+mod advise;
 mod bouncer;
 mod cancel;
 mod cluster;
