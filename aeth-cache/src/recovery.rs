@@ -2,16 +2,17 @@
 //!
 //! Only removals are replayed: a put that failed becomes the removal of its key, because replaying the value
 //! could overwrite a newer one. What waits here also hides the old entries from this process, should the tiers
-//! answer reads before the removals have reached them.
+//! answer reads before the removals have reached them. An answer that was on its way while a removal reached the
+//! tiers may be older than it: whoever reads notes how many replays had ended before ([`Recovery::ended`]).
 
 use crate::events::{CacheEvent, EventKind, Events};
 use crate::guard::{timed, urgent};
 use aeth_core::cache::CacheTier;
 use aeth_core::{Clock, Key, Namespace, Result, Tag, Tasks};
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Removals kept for one namespace. Beyond it the whole namespace is cleared instead.
@@ -23,19 +24,20 @@ const CALL: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    keys: HashSet<Key>,
-    tags: HashSet<Tag>,
-    clear: bool,
+    /// With the number of the request: one that comes while its like is on its way is sent again.
+    keys: HashMap<Key, u64>,
+    tags: HashMap<Tag, u64>,
+    clear: Option<u64>,
 }
 
 impl Waiting {
     fn len(&self) -> usize {
-        self.keys.len() + self.tags.len() + usize::from(self.clear)
+        self.keys.len() + self.tags.len() + usize::from(self.clear.is_some())
     }
 
-    fn overflow(&mut self) {
+    fn overflow(&mut self, number: u64) {
         if self.keys.len() + self.tags.len() > LIMIT {
-            *self = Self { clear: true, ..Self::default() };
+            *self = Self { clear: Some(number), ..Self::default() };
         }
     }
 }
@@ -45,6 +47,8 @@ impl Waiting {
 pub(crate) struct Recovery {
     waiting: Mutex<HashMap<Namespace, Waiting>>,
     count: AtomicUsize,
+    numbers: AtomicU64,
+    ended: AtomicU64,
     running: AtomicBool,
     tier: Option<Arc<dyn CacheTier>>,
     clock: Arc<dyn Clock>,
@@ -58,6 +62,8 @@ struct Part {
     keys: Vec<Key>,
     tags: Vec<Tag>,
     clear: bool,
+    /// Requests up to this number are in it.
+    number: u64,
 }
 
 impl Recovery {
@@ -70,6 +76,8 @@ impl Recovery {
         Arc::new(Self {
             waiting: Mutex::default(),
             count: AtomicUsize::new(0),
+            numbers: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             running: AtomicBool::new(false),
             tier,
             clock,
@@ -84,26 +92,36 @@ impl Recovery {
     }
 
     pub(crate) fn removal(self: &Arc<Self>, namespace: &Namespace, key: Key) {
-        self.add(namespace, |waiting| {
-            waiting.keys.insert(key);
+        self.add(namespace, |waiting, number| {
+            waiting.keys.insert(key, number);
         });
     }
 
     pub(crate) fn tags(self: &Arc<Self>, namespace: &Namespace, tags: &[Tag]) {
-        self.add(namespace, |waiting| waiting.tags.extend(tags.iter().cloned()));
+        self.add(namespace, |waiting, number| {
+            waiting.tags.extend(tags.iter().map(|tag| (tag.clone(), number)));
+        });
     }
 
     pub(crate) fn clear(self: &Arc<Self>, namespace: &Namespace) {
-        self.add(namespace, |waiting| *waiting = Waiting { clear: true, ..Waiting::default() });
+        self.add(namespace, |waiting, number| {
+            *waiting = Waiting { clear: Some(number), ..Waiting::default() };
+        });
     }
 
-    fn add(self: &Arc<Self>, namespace: &Namespace, change: impl FnOnce(&mut Waiting)) {
+    fn add(self: &Arc<Self>, namespace: &Namespace, change: impl FnOnce(&mut Waiting, u64)) {
         {
             let mut all = self.waiting.lock();
             let waiting = all.entry(namespace.clone()).or_default();
-            if !waiting.clear {
-                change(waiting);
-                waiting.overflow();
+            // Under the lock, so that numbers are in the order of the requests.
+            let number = self.numbers.fetch_add(1, Ordering::AcqRel) + 1;
+            match &mut waiting.clear {
+                // The clear may be on its way already, and ahead of this change.
+                Some(clear) => *clear = number,
+                None => {
+                    change(waiting, number);
+                    waiting.overflow(number);
+                }
             }
             self.recount(&all);
         }
@@ -114,6 +132,12 @@ impl Recovery {
         self.count.store(all.values().map(Waiting::len).sum(), Ordering::Release);
     }
 
+    /// How many replays have ended. An entry that was asked for before the last one may be older than what was
+    /// replayed, although nothing covers it any more.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// True when the entry is one that a waiting removal is about.
     pub(crate) fn covers(&self, namespace: &Namespace, key: &[u8], tags: &[Tag]) -> bool {
         if self.len() == 0 {
@@ -121,7 +145,9 @@ impl Recovery {
         }
         let all = self.waiting.lock();
         all.get(namespace).is_some_and(|waiting| {
-            waiting.clear || waiting.keys.contains(key) || tags.iter().any(|tag| waiting.tags.contains(tag))
+            waiting.clear.is_some()
+                || waiting.keys.contains_key(key)
+                || tags.iter().any(|tag| waiting.tags.contains_key(tag))
         })
     }
 
@@ -184,23 +210,31 @@ impl Recovery {
         let (namespace, waiting) = all.iter().find(|(_, waiting)| waiting.len() > 0)?;
         Some(Part {
             namespace: namespace.clone(),
-            keys: waiting.keys.iter().take(BATCH).cloned().collect(),
-            tags: waiting.tags.iter().take(BATCH).cloned().collect(),
-            clear: waiting.clear,
+            keys: waiting.keys.keys().take(BATCH).cloned().collect(),
+            tags: waiting.tags.keys().take(BATCH).cloned().collect(),
+            clear: waiting.clear.is_some(),
+            number: self.numbers.load(Ordering::Acquire),
         })
     }
 
     fn done(&self, part: &Part) {
+        // Before anything is uncovered: see `ended`.
+        self.ended.fetch_add(1, Ordering::AcqRel);
         let mut all = self.waiting.lock();
         if let Some(waiting) = all.get_mut(&part.namespace) {
+            let sent = |number: &u64| *number <= part.number;
             for key in &part.keys {
-                waiting.keys.remove(key);
+                if waiting.keys.get(key).is_some_and(sent) {
+                    waiting.keys.remove(key);
+                }
             }
             for tag in &part.tags {
-                waiting.tags.remove(tag);
+                if waiting.tags.get(tag).is_some_and(sent) {
+                    waiting.tags.remove(tag);
+                }
             }
             if part.clear {
-                waiting.clear = false;
+                waiting.clear = waiting.clear.filter(|number| !sent(number));
             }
             if waiting.len() == 0 {
                 all.remove(&part.namespace);

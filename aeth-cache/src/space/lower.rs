@@ -82,6 +82,8 @@ impl Space {
     pub(crate) fn take_entry(&self, key: &KeyRef<'_>, entry: &Entry, stamp: &Stamp) -> Option<(Slot, bool)> {
         if !entry.is_usable(stamp.started_unix)
             || self.shared.recovery.covers(&self.name, key.bytes, &entry.tags)
+            // After the other, which is uncovered last.
+            || self.shared.recovery.ended() != stamp.replays
         {
             return None;
         }

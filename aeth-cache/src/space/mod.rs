@@ -113,6 +113,7 @@ impl Space {
             generation: self.shared.l1.generation(hash),
             epochs: self.epochs(),
             tag_epoch: self.marks.epoch(),
+            replays: self.shared.recovery.ended(),
             started,
             started_unix,
         }

@@ -11,6 +11,8 @@ pub(crate) struct Stamp {
     pub(crate) epochs: Epochs,
     /// Of the namespace: tag invalidations.
     pub(crate) tag_epoch: u64,
+    /// Of the caches: replays of removals that had ended.
+    pub(crate) replays: u64,
     /// In milliseconds of the coarse clock's origin.
     pub(crate) started: u64,
     /// In milliseconds since the Unix epoch, for entries in lower tiers.

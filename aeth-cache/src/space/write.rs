@@ -264,7 +264,8 @@ impl Space {
         });
         self.shared.tell(News::Tags(self.name.clone(), tags.to_vec())).await;
         result.map_err(|error| {
-            if error.retry().is_worthwhile() {
+            // Whatever the reason, a breaker that is open included: only tiers that know no tags never follow.
+            if error.kind() != ErrorKind::Unsupported {
                 self.shared.recovery.tags(&self.name, tags);
             }
             self.write_failed("invalidate_tags", error)
