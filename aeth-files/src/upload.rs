@@ -1,7 +1,11 @@
 //! The rules of uploads that every store shares.
 
-use aeth_core::blob::Part;
-use aeth_core::{Error, Result};
+use aeth_core::blob::{BlobStore, BlobStoreExt, Part};
+use aeth_core::{BlobPath, Error, Result};
+use futures_util::TryStreamExt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// The error of an upload that is no more.
 pub(crate) fn gone(component: &'static str) -> Error {
@@ -46,4 +50,36 @@ pub(crate) fn check_parts(
         }
     }
     Ok(())
+}
+
+/// Removes staged uploads below a prefix of which nothing was written for `age`, and says how many there were.
+///
+/// The segment behind the prefix is the upload's id; what was begun with is noted under `note`, which goes first, so
+/// that an upload of which a part is left is no more.
+pub(crate) async fn expire(
+    store: &Arc<dyn BlobStore>,
+    prefix: &str,
+    now: SystemTime,
+    age: Duration,
+) -> Result<u64> {
+    let mut uploads: BTreeMap<String, (SystemTime, Vec<BlobPath>)> = BTreeMap::new();
+    let mut listed = store.list(Some(prefix));
+    while let Some(meta) = listed.try_next().await? {
+        let rest = meta.path.as_str().strip_prefix(prefix).unwrap_or_default();
+        let Some((id, _)) = rest.split_once('/') else { continue };
+        let (newest, paths) = uploads.entry(id.to_owned()).or_insert((meta.modified, Vec::new()));
+        *newest = (*newest).max(meta.modified);
+        paths.push(meta.path);
+    }
+    let mut expired = 0;
+    for (newest, mut paths) in uploads.into_values() {
+        if now.duration_since(newest).is_ok_and(|since| since >= age) {
+            paths.sort_by_key(|path| path.file_name() != "note");
+            for path in &paths {
+                store.delete(path).await?;
+            }
+            expired += 1;
+        }
+    }
+    Ok(expired)
 }

@@ -32,13 +32,6 @@ fn content(length: usize, seed: u64) -> Bytes {
     bytes.into()
 }
 
-/// Puts other bytes under a sealed blob's attributes.
-async fn tamper(below: &MemoryStore, at: &BlobPath, bytes: impl Into<Bytes>) {
-    let attributes = below.head(at).await.unwrap().attributes.unwrap();
-    let options = PutOptions::default().with_attributes(attributes);
-    below.put_opts(at, Body::Bytes(bytes.into()), options).await.unwrap();
-}
-
 #[tokio::test]
 async fn sizes_are_the_plaintexts_everywhere() {
     for lacking in [vec![], vec![Capability::Attributes, Capability::CopyReplace]] {
@@ -101,53 +94,6 @@ async fn a_ranged_read_opens_only_what_it_touches() {
     assert_eq!(store.get_range(&blob, GetRange::Suffix(10)).await.unwrap(), newer[newer.len() - 10..]);
     let past = store.get_range(&blob, 90_000..90_001).await.unwrap_err();
     assert_eq!(past.kind(), ErrorKind::Invalid);
-}
-
-#[tokio::test]
-async fn torture_mutations_of_sealed_bytes_are_detected() {
-    for case in testkit::campaign("sealed-mutations", 3_000) {
-        let mut rng = case.rng();
-        let below = MemoryStore::new();
-        let keys = keyset();
-        let store = Encrypted::new(below.clone(), keys.clone());
-        let (blob, other) = (path("a"), path("b"));
-        let bytes = content(rng.usize(0..6 * SEGMENT), case.seed());
-        store.put(&blob, bytes.clone()).await.unwrap();
-        store.put(&other, content(4 * SEGMENT, case.seed() + 1)).await.unwrap();
-        let sealed = below.get_bytes(&blob).await.unwrap();
-        let foreign = below.get_bytes(&other).await.unwrap();
-        let mut mutant = sealed.to_vec();
-        match rng.u32(..7) {
-            0 => mutant[rng.usize(..sealed.len())] ^= 1 << rng.u32(..8),
-            1 => mutant.truncate(rng.usize(..sealed.len())),
-            2 => mutant.extend(std::iter::repeat_n(rng.u8(..), rng.usize(1..40))),
-            3 => mutant.truncate(rng.usize(..=sealed.len() / SEGMENT) * SEGMENT),
-            // Two segments change places.
-            4 if sealed.len() >= 3 * SEGMENT => {
-                let (a, b) = mutant.split_at_mut(2 * SEGMENT);
-                a[SEGMENT..].swap_with_slice(&mut b[..SEGMENT]);
-            }
-            // A segment of another object.
-            5 if sealed.len() > 2 * SEGMENT => {
-                mutant[SEGMENT..2 * SEGMENT].copy_from_slice(&foreign[SEGMENT..2 * SEGMENT]);
-            }
-            // The whole of another object, without its identity.
-            _ => mutant = foreign.to_vec(),
-        }
-        if mutant == sealed {
-            continue;
-        }
-        tamper(&below, &blob, mutant).await;
-        let error = store.get_bytes(&blob).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-        // A ranged read gives the genuine bytes or an error, never others.
-        let fresh = Encrypted::new(below.clone(), keys);
-        let (start, length) = (rng.u64(..5_000), rng.u64(1..2_000));
-        if let Ok(read) = fresh.get_range(&blob, start..start + length).await {
-            let end = bytes.len().min((start + length) as usize);
-            assert_eq!(read, bytes[start as usize..end]);
-        }
-    }
 }
 
 #[tokio::test]

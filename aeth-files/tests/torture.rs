@@ -1,11 +1,12 @@
-//! Local directories under several processes that are killed at random moments.
+//! Local directories under several processes that are killed at random moments, and sealed bytes under mutation.
 //!
 //! The processes are this test binary itself, started again with `AETH_TORTURE_ROLE`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, reason = "a test crate")]
 
 use aeth_core::blob::{Attributes, BlobStore, BlobStoreExt, GetOptions, PutOptions};
+use aeth_core::seal::{Keyset, SegmentSize};
 use aeth_core::{BlobPath, Body, ErrorKind};
-use aeth_files::{Durability, LocalDir, LocalDirOptions};
+use aeth_files::{Durability, Encrypted, LocalDir, LocalDirOptions, MemoryStore};
 use bytes::Bytes;
 use futures_util::stream;
 use std::io::Write;
@@ -188,5 +189,70 @@ async fn torture_kill_during_put() {
         // The store works on.
         store.put(&path("dir/0"), "again").await.unwrap();
         assert_eq!(store.get_bytes(&path("dir/0")).await.unwrap(), "again");
+    }
+}
+
+const SEGMENT: usize = 1024;
+
+/// Bytes of which no two places are alike.
+fn unlike(length: usize, seed: u64) -> Bytes {
+    let mut bytes = vec![0; length];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
+    bytes.into()
+}
+
+/// Puts other bytes under a sealed blob's attributes.
+async fn tamper(below: &MemoryStore, at: &BlobPath, bytes: impl Into<Bytes>) {
+    let attributes = below.head(at).await.unwrap().attributes.unwrap();
+    let options = PutOptions::default().with_attributes(attributes);
+    below.put_opts(at, Body::Bytes(bytes.into()), options).await.unwrap();
+}
+
+/// Flips, cuts, extensions, reorderings, splices and swaps of sealed objects: a full read detects each, a ranged read
+/// wherever it opens.
+#[tokio::test]
+async fn torture_mutations_of_sealed_bytes_are_detected() {
+    for case in testkit::campaign("sealed-mutations", 3_000) {
+        let mut rng = case.rng();
+        let below = MemoryStore::new();
+        let keys = Keyset::generate(SegmentSize::new(SEGMENT as u32).unwrap()).unwrap();
+        let store = Encrypted::new(below.clone(), keys.clone());
+        let (blob, other) = (path("a"), path("b"));
+        let bytes = unlike(rng.usize(0..6 * SEGMENT), case.seed());
+        store.put(&blob, bytes.clone()).await.unwrap();
+        store.put(&other, unlike(4 * SEGMENT, case.seed() + 1)).await.unwrap();
+        let sealed = below.get_bytes(&blob).await.unwrap();
+        let foreign = below.get_bytes(&other).await.unwrap();
+        let mut mutant = sealed.to_vec();
+        match rng.u32(..7) {
+            0 => mutant[rng.usize(..sealed.len())] ^= 1 << rng.u32(..8),
+            1 => mutant.truncate(rng.usize(..sealed.len())),
+            2 => mutant.extend(std::iter::repeat_n(rng.u8(..), rng.usize(1..40))),
+            3 => mutant.truncate(rng.usize(..=sealed.len() / SEGMENT) * SEGMENT),
+            // Two segments change places.
+            4 if sealed.len() >= 3 * SEGMENT => {
+                let (a, b) = mutant.split_at_mut(2 * SEGMENT);
+                a[SEGMENT..].swap_with_slice(&mut b[..SEGMENT]);
+            }
+            // A segment of another object.
+            5 if sealed.len() > 2 * SEGMENT => {
+                mutant[SEGMENT..2 * SEGMENT].copy_from_slice(&foreign[SEGMENT..2 * SEGMENT]);
+            }
+            // The whole of another object, without its identity.
+            _ => mutant = foreign.to_vec(),
+        }
+        if mutant == sealed {
+            continue;
+        }
+        tamper(&below, &blob, mutant).await;
+        let error = store.get_bytes(&blob).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        // A ranged read gives the genuine bytes or an error, never others.
+        let fresh = Encrypted::new(below.clone(), keys);
+        let (start, length) = (rng.u64(..5_000), rng.u64(1..2_000));
+        if let Ok(read) = fresh.get_range(&blob, start..start + length).await {
+            let end = bytes.len().min((start + length) as usize);
+            assert_eq!(read, bytes[start as usize..end]);
+        }
     }
 }

@@ -19,6 +19,7 @@ use algorithm::{from_text, to_text};
 use async_trait::async_trait;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// The attribute that is this layer's.
 const SUM: &str = "aeth-checksum";
@@ -84,6 +85,18 @@ impl Checksummed {
             replaces,
         };
         Ok(Self { front: Reserved::new(Arc::new(inside), PREFIX, "checksummed") })
+    }
+
+    /// Removes the parts of uploads that nobody has touched for `age` by the store's own times, and says how many
+    /// uploads they were. Such an upload is then no more.
+    ///
+    /// # Errors
+    /// Those of the listing and of the deletes.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe; repeating the call completes it.
+    pub async fn expire_uploads(&self, now: SystemTime, age: Duration) -> Result<u64> {
+        self.front.expire_uploads(now, age).await
     }
 }
 

@@ -53,7 +53,8 @@ const REMEMBERED: usize = 4_096;
 /// are the plaintext's, by formula. A ranged read fetches and opens only the segments that it touches. A streamed
 /// body is handed down as one that can be read once, so put retries above this layer, not below. Presigned URLs
 /// are refused. Parts of uploads are sealed one by one under `.aeth-parts/`, which is hidden and reserved, and
-/// sealed as a whole when the upload completes; one that is neither completed nor aborted stays there.
+/// sealed as a whole when the upload completes; one that is neither completed nor aborted stays there until
+/// [`expire_uploads`](Self::expire_uploads).
 ///
 /// Keys rotate by [`replace_keyset`](Self::replace_keyset): new blobs are sealed under the new primary key, old
 /// ones open under theirs.

@@ -17,6 +17,7 @@ use aeth_core::{BlobPath, Body, Error, Result};
 use async_trait::async_trait;
 use futures_util::{TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
+use std::time::{Duration, SystemTime};
 
 /// The first segment of the paths of parts.
 pub(super) const PARTS: &str = ".aeth-parts";
@@ -152,6 +153,20 @@ impl SealedUpload {
             next = page.next.map(|token| options.with_token(token));
         }
         Ok(parts)
+    }
+}
+
+impl Encrypted {
+    /// Removes the parts of uploads that nobody has touched for `age` by the store's own times, and says how many
+    /// uploads they were. Such an upload is then no more.
+    ///
+    /// # Errors
+    /// Those of the listing and of the deletes.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe; repeating the call completes it.
+    pub async fn expire_uploads(&self, now: SystemTime, age: Duration) -> Result<u64> {
+        crate::upload::expire(&self.inner, &format!("{PARTS}/"), now, age).await
     }
 }
 

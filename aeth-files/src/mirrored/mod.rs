@@ -31,7 +31,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, Semaphore};
 use version::HybridClock;
 
@@ -205,6 +205,18 @@ impl Mirrored {
     /// Cancel-safe; repeating the call completes it.
     pub async fn purge(&self, age: Duration) -> Result<u64> {
         self.core.purge(age).await
+    }
+
+    /// Removes the parts of uploads that nobody has touched for `age` by the store's own times, and says how many
+    /// uploads they were. Such an upload is then no more.
+    ///
+    /// # Errors
+    /// Those of the listing and of the deletes.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe; repeating the call completes it.
+    pub async fn expire_uploads(&self, now: SystemTime, age: Duration) -> Result<u64> {
+        self.front.expire_uploads(now, age).await
     }
 }
 

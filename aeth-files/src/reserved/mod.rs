@@ -14,6 +14,7 @@ use aeth_core::{BlobPath, Body, Error, Result};
 use async_trait::async_trait;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use upload::StagedUpload;
 
 pub(crate) use upload::MAX_PARTS;
@@ -35,6 +36,11 @@ impl Reserved {
     /// True for what is hidden.
     pub(crate) fn hides(&self, path: &str) -> bool {
         path.strip_prefix(self.prefix).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Removes the parts of uploads that nobody has touched for `age`.
+    pub(crate) async fn expire_uploads(&self, now: SystemTime, age: Duration) -> Result<u64> {
+        crate::upload::expire(&self.inner, &format!("{}/parts/", self.prefix), now, age).await
     }
 
     fn check(&self, path: &BlobPath) -> Result<()> {

@@ -250,3 +250,33 @@ async fn principals_do_what_rules_allow_and_it_is_noted() {
     access.replace_policy(AccessPolicy::default());
     assert_eq!(ben.get(&path("public/1")).await.unwrap_err().kind(), ErrorKind::Denied);
 }
+
+#[tokio::test]
+async fn uploads_that_nobody_goes_on_with_expire() {
+    let clock = MockClock::new();
+    let below = || MemoryStore::with_clock(clock.shared());
+    let keyset = aeth_core::seal::Keyset::generate(aeth_core::seal::SegmentSize::default()).unwrap();
+    let hour = Duration::from_secs(3_600);
+    let (sealed_below, summed_below) = (below(), below());
+    let sealed = aeth_files::Encrypted::new(sealed_below.clone(), keyset);
+    let summed = Checksummed::new(summed_below.clone(), SumAlgorithm::default()).unwrap();
+    for store in [&sealed as &dyn BlobStore, &summed] {
+        let old = store.begin_upload(&path("old"), PutOptions::default()).await.unwrap();
+        old.put_part(1, "x".into()).await.unwrap();
+        clock.advance(hour * 2);
+        let kept = store.begin_upload(&path("kept"), PutOptions::default()).await.unwrap();
+        kept.put_part(1, "y".into()).await.unwrap();
+        let now = aeth_core::Clock::now(&clock);
+        let expired = if store.name().starts_with("encrypted") {
+            sealed.expire_uploads(now, hour).await.unwrap()
+        } else {
+            summed.expire_uploads(now, hour).await.unwrap()
+        };
+        assert_eq!(expired, 1);
+        let gone = store.resume_upload(&path("old"), &old.id()).await.unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::NotFound);
+        let parts = kept.list_parts().await.unwrap();
+        kept.complete(&parts, None).await.unwrap();
+    }
+    assert_eq!((sealed_below.len(), summed_below.len()), (1, 1));
+}
