@@ -13,6 +13,7 @@
 //! | [`Access`] | lets a principal do what rules allow, with an audit hook |
 //! | [`Cached`] | keeps pages that were read in memory, on disk or in a cache tier; never stale |
 //! | [`Checksummed`] | keeps a checksum with each blob, checks it on the way back, scrubs |
+//! | `Compressed` | compresses with zstd, seekable; skips what does not compress |
 //! | [`Encrypted`] | seals blobs as Tink streaming AEAD ciphertexts, with ranged reads |
 //! | [`Mirrored`] | keeps copies in several locations, with a write quorum, read repair and a journal |
 //! | [`Metered`] | counts operations, errors, bytes and time |
@@ -20,6 +21,7 @@
 //! | [`Quota`] | lets only so many bytes and blobs be stored |
 //! | [`RateLimited`] | lets only so many calls and bytes pass in a second |
 //! | [`ReadOnly`] | lets nothing be written |
+//! | [`Versioned`] | keeps what is overwritten or deleted; views and restores of any time |
 //!
 //! Each of them passes the laws of `aeth_core::conformance` for every capability that it claims, alone and
 //! composed. [`FileLock`] elects a leader among the processes of a machine.
@@ -46,6 +48,7 @@
 //! | `s3`, `gcs`, `azure`, `http` | constructors of the adapter for these engines, with rustls and aws-lc-rs |
 //! | `opendal-0-59` | `OpendalAdapter`: any opendal operator here |
 //! | `git` | `GitArchive`: versions of a prefix as commits in a bare git repository |
+//! | `zstd` | `Compressed` |
 //! | `integration` | tests that need root (a full disk) or moto (S3) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -56,6 +59,8 @@ mod blocking;
 mod cached;
 mod checksum;
 mod checksummed;
+#[cfg(feature = "zstd")]
+mod compressed;
 #[cfg(feature = "opendal-0-59")]
 mod dal;
 mod encrypted;
@@ -75,6 +80,7 @@ mod rate_limited;
 mod read_only;
 mod reserved;
 mod upload;
+mod versioned;
 
 pub use access::{Access, AccessPolicy, AccessRule, AccessStore, Action, Audited, OnAudit, Principal};
 #[cfg(feature = "azure")]
@@ -89,11 +95,16 @@ pub use adapt::S3Options;
 pub use adapt::{AsObjectStore, Engine, ObjectStoreAdapter, ObjectStoreAdapterOptions};
 pub use cached::{Cached, CachedBuilder, CachedStatistics};
 pub use checksummed::{Checksummed, Scrubbed, SumAlgorithm};
+#[cfg(feature = "zstd")]
+pub use compressed::Compressed;
 #[cfg(feature = "opendal-0-59")]
 pub use dal::{OpendalAdapter, OpendalAdapterOptions};
 pub use encrypted::Encrypted;
 pub use file_lock::FileLock;
-pub use files::{Files, FilesBuilder, IntoPath, OnProgress, Probe, Progress, Survey};
+pub use files::{
+    Compare, Files, FilesBuilder, IntoPath, OnProgress, Probe, Progress, Survey, SyncAction, SyncOptions,
+    SyncPlan, Synced, TransferOptions, content_type_of,
+};
 #[cfg(feature = "git")]
 pub use git::{
     ArchiveEntry, Change, ChangeKind, CommitOptions, Committed, GitArchive, GitArchiveOptions, GitTag,
@@ -111,3 +122,4 @@ pub use prefixed::Prefixed;
 pub use quota::{Quota, QuotaLimits, QuotaUsage};
 pub use rate_limited::{RateLimited, RateLimits};
 pub use read_only::ReadOnly;
+pub use versioned::{OldVersion, RestoredAt, Retention, Versioned};

@@ -186,6 +186,34 @@ async fn checksummed_over_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versioned_over_everything() {
+    use aeth_files::Versioned;
+    let below = MemoryStore::new();
+    let other = Versioned::new(below.clone());
+    holds_in(Versioned::new(below), Some(Arc::new(other)), 6).await;
+    for lacking in
+        [vec![Capability::CompareAndSwap], vec![Capability::CreateOnly, Capability::CopyCreateOnly]]
+    {
+        holds_in(Versioned::new(Without::new(MemoryStore::new(), &lacking)), None, 4).await;
+    }
+    holds_in(Versioned::new(Encrypted::new(MemoryStore::new(), keyset())), None, 4).await;
+}
+
+#[cfg(feature = "zstd")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compressed_over_everything() {
+    use aeth_files::Compressed;
+    let below = MemoryStore::new();
+    let other = Compressed::new(below.clone()).unwrap();
+    holds_in(Compressed::with_level(below.clone(), 1).unwrap(), Some(Arc::new(other)), 6).await;
+    assert!(below.is_empty(), "the suite leaves blobs behind");
+    for lacking in [vec![Capability::CopyReplace], vec![Capability::ConditionalGet, Capability::SuffixGet]] {
+        holds_in(Compressed::new(Without::new(MemoryStore::new(), &lacking)).unwrap(), None, 4).await;
+    }
+    holds_in(Compressed::new(Encrypted::new(below, keyset())).unwrap(), None, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guarded_by_rules_quotas_and_rates() {
     let policy = AccessPolicy::new([AccessRule::allow("ann", Action::ALL)]);
     let limits = QuotaLimits::default().with_bytes(1 << 40).with_objects(1 << 40);

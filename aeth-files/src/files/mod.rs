@@ -1,14 +1,22 @@
 //! The handle that hosts use.
 
 mod builder;
+mod content_type;
 mod file;
 mod health;
+mod links;
 mod path;
+mod sync;
+mod transfer;
+mod tree;
 mod walk;
 
 pub use builder::{FilesBuilder, Probe};
+pub use content_type::content_type_of;
 pub use file::{OnProgress, Progress};
 pub use path::IntoPath;
+pub use sync::{Compare, SyncAction, SyncOptions, SyncPlan, Synced};
+pub use transfer::TransferOptions;
 pub use walk::Survey;
 
 use crate::{LocalDir, Metered};

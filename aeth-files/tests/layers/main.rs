@@ -5,9 +5,13 @@
 mod support;
 
 mod cached;
+#[cfg(feature = "zstd")]
+mod compressed;
 mod guards;
 mod mirrored;
 mod nodes;
+mod transfers;
+mod versioned;
 
 use aeth_core::BlobPath;
 use bytes::Bytes;
