@@ -94,9 +94,42 @@ impl Core {
         self.behind.flaw(at, path) == Some(Flaw::Spoiled)
     }
 
+    /// Copies of one version that differ in length are not all whole: most locations are right, and the others' copies
+    /// are bad.
+    async fn settle_lengths(&self, path: &BlobPath, replicas: &[(usize, Replica)], current: &Replica) {
+        let length = |replica: &Replica| replica.meta.as_ref().map(|meta| meta.size);
+        let same = |replica: &Replica| replica.rank() == current.rank();
+        let mut of_it: Vec<(usize, Option<u64>)> = replicas
+            .iter()
+            .filter(|(_, replica)| same(replica))
+            .map(|(at, replica)| (*at, length(replica)))
+            .collect();
+        let first = of_it.first().and_then(|(_, length)| *length);
+        if of_it.iter().all(|(_, length)| *length == first) {
+            return;
+        }
+        for (at, location) in self.locations.iter().enumerate() {
+            if !replicas.iter().any(|(its, _)| *its == at)
+                && let Ok(replica) = location.look(path).await
+                && same(&replica)
+            {
+                of_it.push((at, length(&replica)));
+            }
+        }
+        let votes = |wanted: Option<u64>| of_it.iter().filter(|(_, length)| *length == wanted).count();
+        // Of as many, the longer one: what is cut is what happens.
+        let Some(right) =
+            of_it.iter().map(|(_, length)| *length).max_by_key(|length| (votes(*length), *length))
+        else {
+            return;
+        };
+        of_it.iter().filter(|(_, length)| *length != right).for_each(|(at, _)| self.behind.spoil(*at, path));
+    }
+
     /// The newest copy, of a location that is not known to have a bad one where there is such a location.
     async fn sound(&self, path: &BlobPath, replicas: &[(usize, Replica)]) -> Replica {
         let current = newest(replicas);
+        self.settle_lengths(path, replicas, &current).await;
         let mut of_it = replicas.iter().filter(|(_, replica)| replica.rank() == current.rank());
         let bad = of_it.clone().any(|(at, _)| self.is_spoiled(*at, path));
         if !bad {
