@@ -355,6 +355,13 @@ fn writable() -> std::fs::OpenOptions {
     options
 }
 
+/// The files of one download.
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    notes: File,
+}
+
 /// Where a download is put together.
 #[derive(Debug, Clone)]
 struct Begun {
@@ -364,9 +371,13 @@ struct Begun {
 }
 
 impl Begun {
-    /// Opens the partial file, and says which parts it has.
-    fn open(&self, state: &State) -> Result<(Arc<File>, std::collections::BTreeSet<u64>)> {
+    /// Opens the partial file and its notes, and says which parts it has.
+    ///
+    /// A download that begins anew has files of its own: what an earlier one, which was dropped, still writes goes to
+    /// files that have no name any more.
+    fn open(&self, state: &State) -> Result<(Arc<Opened>, std::collections::BTreeSet<u64>)> {
         let shown = |error| named(error, &self.part_path);
+        let noted = |error| named(error, &self.state_path);
         let text = std::fs::read(&self.state_path).unwrap_or_default();
         let mut lines = text.split(|byte| *byte == b'\n');
         let same =
@@ -376,30 +387,32 @@ impl Begun {
             let number = |line: &[u8]| std::str::from_utf8(line).ok()?.parse().ok();
             let done = lines.filter_map(number).filter(|number| part_length(state, *number) > 0).collect();
             let file = writable().open(&self.part_path).map_err(shown)?;
-            return Ok((Arc::new(file), done));
+            let notes = writable().append(true).open(&self.state_path).map_err(noted)?;
+            return Ok((Arc::new(Opened { file, notes }), done));
         }
         forget(&self.state_path);
-        let file = writable().create(true).truncate(true).open(&self.part_path).map_err(shown)?;
+        forget(&self.part_path);
+        let file = writable().create_new(true).open(&self.part_path).map_err(shown)?;
         file.set_len(state.size).map_err(shown)?;
         write_state(&self.state_path, state)?;
-        Ok((Arc::new(file), std::collections::BTreeSet::new()))
+        let notes = writable().append(true).open(&self.state_path).map_err(noted)?;
+        Ok((Arc::new(Opened { file, notes }), std::collections::BTreeSet::new()))
     }
 
     /// Keeps a part, and then notes that it is there.
-    fn store(&self, file: &File, start: u64, number: u64, bytes: &[u8]) -> Result<()> {
+    fn store(&self, opened: &Opened, start: u64, number: u64, bytes: &[u8]) -> Result<()> {
         use std::io::Write;
         let shown = |error| named(error, &self.part_path);
-        file.write_all_at(bytes, start).map_err(shown)?;
-        file.sync_data().map_err(shown)?;
-        let noted = |error| named(error, &self.state_path);
-        let mut notes = File::options().append(true).open(&self.state_path).map_err(noted)?;
+        opened.file.write_all_at(bytes, start).map_err(shown)?;
+        opened.file.sync_data().map_err(shown)?;
         // In one write, so that parts that end at the same moment do not mix their notes.
-        notes.write_all(format!("\n{number}\n").as_bytes()).map_err(noted)
+        let noted = (&opened.notes).write_all(format!("\n{number}\n").as_bytes());
+        noted.map_err(|error| named(error, &self.state_path))
     }
 
-    fn finish(&self, file: &File, target: &Path) -> Result<()> {
+    fn finish(&self, opened: &Opened, target: &Path) -> Result<()> {
         let shown = |error| named(error, target);
-        file.sync_all().map_err(shown)?;
+        opened.file.sync_all().map_err(shown)?;
         std::fs::rename(&self.part_path, target).map_err(shown)?;
         let above = target.parent().filter(|above| !above.as_os_str().is_empty());
         File::open(above.unwrap_or_else(|| Path::new("."))).and_then(|dir| dir.sync_all()).map_err(shown)?;

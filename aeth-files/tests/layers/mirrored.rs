@@ -140,7 +140,9 @@ async fn the_journal_is_drained_when_a_location_is_back() {
     let store = open().await.unwrap();
     assert_eq!(store.statistics().locations[2].1, 21);
     three.plans[2].come_up();
-    assert_eq!(store.drain().await, 21);
+    // What the background has mended meanwhile is not mended twice.
+    assert!(store.drain().await <= 21);
+    eventually("the end of the journal", || async { store.statistics().locations[2].1 == 0 }).await;
     for n in 0..20 {
         assert!(same_everywhere(&three, &path(&format!("{n}")), &content(1_000, n)).await);
     }
