@@ -34,7 +34,7 @@ pub use aeth_core::{
 };
 pub use settings::{
     BackupSettings, CacheSettings, DatabaseSettings, Durability, Encryption, FilesSettings, HealthSettings,
-    Problem, Problems, SecretSource, Settings, Size, Span,
+    KeepSettings, Problem, Problems, SecretSource, Settings, Size, Span,
 };
 pub use storage::{Storage, StorageBuilder};
 

@@ -355,3 +355,86 @@ async fn metrics_tell_what_happened() {
     assert!(text.ends_with("# EOF\n"));
     storage.shutdown(DEADLINE).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_backs_up_forgets_prunes_checks_and_drills_until_the_storage_closes() {
+    use aetherius::backup::{DrillOptions, ForgetOptions, Notice, RetentionPolicy, Severity};
+    let dir = testkit::temp_dir();
+    let mut settings = Settings::new(dir.path().join("data"));
+    settings.backup.locations.push(dir.path().join("a"));
+    settings.backup.schedule = Some("* * * * * *".into());
+    settings.backup.keep = aetherius::KeepSettings::default().last(1);
+    settings.backup.drill = Some("CRON_TZ=UTC * * * * * *".into());
+    settings.health.backup_max_unverified = Some("1h".parse().unwrap());
+    let storage = StorageBuilder::from_settings(&settings).secret(secret()).open().await.unwrap();
+    let schedule = storage.backup().schedule().expect("it is configured");
+    let mut notices = schedule.subscribe();
+    fill(&storage).await;
+    let mut seen = std::collections::BTreeSet::new();
+    let everything = async {
+        while seen.len() < 5 {
+            let notice = notices.recv().await.unwrap();
+            match &notice {
+                Notice::Finished { .. } => seen.insert("finished"),
+                Notice::Forgot { snapshots: 1.. } => seen.insert("forgot"),
+                Notice::Pruned { .. } => seen.insert("pruned"),
+                Notice::Checked { .. } => seen.insert("checked"),
+                Notice::DrillPassed { .. } => seen.insert("drilled"),
+                // The first drill may come before the first run.
+                Notice::DrillFailed { error, .. } => {
+                    assert!(error.is_not_found(), "{notice}");
+                    continue;
+                }
+                other => {
+                    assert_ne!(other.severity(), Severity::Error, "{other}");
+                    continue;
+                }
+            };
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), everything).await.expect("it does not do everything");
+    assert!(storage.backup().monitor().record().verified.is_some());
+    storage.shutdown(DEADLINE).await.unwrap();
+    let closed = storage.backup().run().await.unwrap_err();
+    assert_eq!(closed.kind(), ErrorKind::Closed);
+
+    // Without a schedule the same is said by hand, and only what a storage made is forgotten.
+    settings.backup.schedule = None;
+    settings.backup.keep = aetherius::KeepSettings::default();
+    settings.backup.drill = None;
+    let storage = StorageBuilder::from_settings(&settings).secret(secret()).open().await.unwrap();
+    let backup = storage.backup();
+    assert!(backup.schedule().is_none());
+    let foreign = aetherius::backup::Plan::new()
+        .source(aetherius::backup::Source::files("/foreign", aetherius::backup::StreamSource::new()));
+    let foreign = backup.repository().await.unwrap().backup(foreign).await.unwrap();
+    backup.run().await.unwrap();
+    backup.forget(ForgetOptions::new(RetentionPolicy::new().last(1))).await.unwrap();
+    let left = backup.snapshots().await.unwrap();
+    assert!(left.len() == 2 && left.iter().any(|entry| entry.id == foreign.snapshot.id), "{left:?}");
+    assert!(backup.drill(DrillOptions::new(dir.path().join("drill"))).await.unwrap().passed());
+    check(&storage).await;
+    storage.shutdown(DEADLINE).await.unwrap();
+}
+
+#[test]
+fn mistakes_in_a_schedule_are_found_before_anything_is_opened() {
+    let dir = testkit::temp_dir();
+    let mut settings = Settings::new(dir.path().join("data"));
+    settings.backup.drill = Some("at night".into());
+    settings.backup.keep.within = Some("a while".into());
+    settings.backup.keep.daily = 3;
+    let open = |settings: &Settings| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let opened = runtime.block_on(StorageBuilder::from_settings(settings).secret(secret()).open());
+        opened.map(drop).unwrap_err()
+    };
+    let error = format!("{:?}", open(&settings));
+    for word in ["backup.drill", "at night", "backup.keep.within", "backup.schedule"] {
+        assert!(error.contains(word), "{word} is not in {error}");
+    }
+    settings.backup = aetherius::BackupSettings::default();
+    settings.backup.schedule = Some("30 2 * * *".into());
+    assert!(format!("{:?}", open(&settings)).contains("backup.locations"));
+    assert!(!dir.path().join("data").exists());
+}

@@ -6,7 +6,9 @@
 //! ([`VolumeSource`]), the blobs of a store ([`BlobSource`]), streams of the application ([`StreamSource`]), the output
 //! of commands ([`CommandSource`]), configuration with its secrets ([`ConfigSet`]), git repositories ([`GitSource`]),
 //! consistent copies of databases in use ([`CopySource`]), or anything that implements [`FileSource`]; and the
-//! [`Hook`]s before and after it. [`Repository::drill`] proves a restore point good by restoring it.
+//! [`Hook`]s before and after it. [`Repository::drill`] proves a restore point good by restoring it. A [`Schedule`]
+//! makes runs come by themselves, with retention, prune, check and drills after them; a [`BackupMonitor`] keeps what
+//! they did, as metrics and as health.
 //!
 //! ```
 //! use aeth_backup::{CheckOptions, PathSource, Plan, Repository, RepositoryOptions, RestoreOptions};
@@ -89,14 +91,17 @@ mod forget;
 mod format;
 mod hook;
 mod id;
+mod monitor;
 mod process;
 mod progress;
 mod prune;
 mod repair;
 mod repo;
 mod restore;
+mod schedule;
 mod scratch;
 mod select;
+mod sink;
 mod source;
 
 pub use backup::{BackupReport, Plan};
@@ -115,13 +120,19 @@ pub use forget::{
 pub use format::{Compression, FileMode, Node, NodeKind, NodeTime, Snapshot, SnapshotSummary, Xattr};
 pub use hook::{Hook, HookFailure, Outcome};
 pub use id::Id;
+pub use monitor::{BackupMonitor, BackupRecord, LocationRecord, MonitorOptions};
 pub use process::ExternalCommand;
 pub use progress::{Event, Observer, Progress, ProgressReport, Skipped};
 pub use prune::{MaxUnused, PruneBlobs, PruneBytes, PruneOptions, PrunePacks, PruneReport};
 pub use repair::{RepairOptions, RepairReport, RepairedSnapshot};
 pub use repo::{KeyInfo, Quorum, Repository, RepositoryOptions, SinkStatus, SnapshotEntry};
 pub use restore::{BlobRestoreReport, Existing, RestoreOptions, RestoreReport};
+pub use schedule::{
+    BackupJob, Chore, Cron, DrillSchedule, FileScheduleStore, JobRun, Notice, PlanJob, Schedule,
+    ScheduleOptions, ScheduleState, ScheduleStatus, ScheduleStore, Severity, SkipReason,
+};
 pub use select::{AmbiguousId, SnapshotFilter, TagChange, TagEdit};
+pub use sink::HotCold;
 pub use source::{
     BlobSource, CommandSource, ConfigSet, CopySource, Exclude, FileSource, GitSource, OnlineCopy, PathSource,
     Source, StreamSource, VirtualFile, VolumeSource,

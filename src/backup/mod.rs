@@ -4,31 +4,26 @@
 #[cfg(feature = "metrics")]
 mod health;
 mod locations;
-mod record;
 mod restore;
 mod run;
+mod schedule;
 
 pub use restore::{RestorePoint, RestoredStorage};
 pub use run::BackupRun;
 
-pub use aeth_backup::{
-    BackupReport, BlobRestoreReport, BlobSource, Event, FileSource, Observer, PathSource, Plan, Progress,
-    ProgressReport, Quorum, Repository, RepositoryOptions, RestoreOptions, RestoreReport, Source,
-    StreamSource, VirtualFile,
-};
+pub use aeth_backup::*;
 
 #[cfg(feature = "metrics")]
 pub(crate) use health::BackupHealth;
 pub(crate) use locations::Location;
-pub(crate) use record::Record;
 pub(crate) use restore::{begin_restore, end_restore, refuse_half_restored};
+pub(crate) use schedule::own_snapshots;
 
 use crate::data_dir::DataDir;
-use aeth_backup::SnapshotEntry;
 use aeth_core::blob::BlobStore;
 use aeth_core::{Clock, ClockExt, Error, ErrorKind, Lifecycle, Result, Secret, Tasks};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +63,8 @@ pub(crate) struct Inner {
     pub(crate) running: Mutex<()>,
     /// Ends what runs when the storage closes.
     pub(crate) closing: CancellationToken,
-    pub(crate) record: Arc<Record>,
+    pub(crate) monitor: BackupMonitor,
+    pub(crate) schedule: OnceLock<Schedule>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -129,22 +125,26 @@ impl Backup {
 }
 
 impl Backup {
-    /// What the backup has done, as metrics.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn record(&self) -> Arc<Record> {
-        Arc::clone(&self.inner.record)
+    /// What the backup has done, as metrics and for health.
+    #[must_use]
+    pub fn monitor(&self) -> &BackupMonitor {
+        &self.inner.monitor
     }
 
-    /// Ends a run that is under way (the next one goes on from what it stored) and lets go of the repository.
+    /// Ends the schedule and a run that is under way (the next one goes on from what it stored) and lets go of the repository.
     pub(crate) async fn close(&self, deadline: Duration) -> Result<()> {
         let inner = &self.inner;
         inner.closing.cancel();
         let begun = inner.clock.monotonic();
-        let repository = inner.clock.timeout(deadline, inner.repository.lock()).await?.take();
-        let left = deadline.saturating_sub(inner.clock.monotonic().saturating_sub(begun));
-        match repository {
-            Some(repository) => repository.close(left).await,
+        let left = || deadline.saturating_sub(inner.clock.monotonic().saturating_sub(begun));
+        let scheduled = match inner.schedule.get() {
+            Some(schedule) => schedule.close(deadline).await,
             None => Ok(()),
+        };
+        let repository = inner.clock.timeout(left(), inner.repository.lock()).await?.take();
+        match repository {
+            Some(repository) => repository.close(left()).await.and(scheduled),
+            None => scheduled,
         }
     }
 }
@@ -154,7 +154,7 @@ impl Inner {
         let Some(password) = self.password.as_ref().filter(|_| !self.locations.is_empty()) else {
             return Err(self.unconfigured());
         };
-        let reached = self.record.kept().reached;
+        let reached = self.monitor.record().reached;
         let known = |location: &Location| !self.fill_lost && reached.contains(&location.label());
         let sinks: Vec<_> =
             self.locations.iter().map(|location| location.sink(known(location), &self.clock)).collect();
@@ -181,13 +181,7 @@ impl Inner {
             .filter(|sink| sink.error.is_none())
             .map(|sink| sink.name)
             .collect();
-        let record = Arc::clone(&self.record);
-        let noted = self.tasks.spawn_blocking(move || {
-            if !held.iter().all(|name| record.kept().reached.contains(name)) {
-                record.update(|kept| kept.reached.extend(held));
-            }
-        });
-        drop(noted.await);
+        self.monitor.note_reached(held).await;
     }
 
     pub(crate) fn unconfigured(&self) -> Error {

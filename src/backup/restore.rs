@@ -1,6 +1,6 @@
 //! A storage out of a restore point: one call for an empty machine.
 
-use super::{Backup, DATABASE_AT, FILES_AT, record};
+use super::{Backup, DATABASE_AT, FILES_AT};
 use crate::data_dir::DataDir;
 use aeth_backup::{BlobRestoreReport, Progress, Repository, RestoreOptions, RestoreReport, SnapshotEntry};
 use aeth_core::blob::BlobStore;
@@ -62,17 +62,9 @@ impl Backup {
         let options = RestoreOptions::new(target).root(path).verify(true).progress(progress);
         let report = repository.restore(&snapshot, options).await?;
         if report.is_complete() {
-            self.note_verified().await;
+            self.inner.monitor.note_verified().await;
         }
         Ok(report)
-    }
-
-    /// Notes that a restore point was proved good.
-    pub(crate) async fn note_verified(&self) {
-        let inner = &self.inner;
-        let now = record::seconds(inner.clock.now());
-        let record = Arc::clone(&inner.record);
-        drop(inner.tasks.spawn_blocking(move || record.update(|kept| kept.verified = Some(now))).await);
     }
 
     /// Puts the blobs of a restore point back into `store`.

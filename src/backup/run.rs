@@ -1,11 +1,11 @@
 //! Making a restore point.
 
-use super::{Backup, DATABASE_AT, FILES_AT, Inner, record};
-use aeth_backup::{BackupReport, BlobSource, Observer, PathSource, Plan, Progress, SinkStatus, Source};
+use super::{Backup, DATABASE_AT, FILES_AT};
+use aeth_backup::{BackupReport, BlobSource, Observer, Plan, Progress, Source};
 #[cfg(feature = "sqlite")]
-use aeth_core::Error;
+use aeth_backup::{CopySource, OnlineCopy};
 use aeth_core::Result;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -70,41 +70,20 @@ impl Backup {
     /// # Cancel safety
     /// As [`Backup::run`].
     pub async fn run_with(&self, run: BackupRun) -> Result<BackupReport> {
+        // Boxed: a run is long, and its state is large.
+        let result = Box::pin(self.run_unnoted(run)).await;
+        self.inner.monitor.note_run(&result).await;
+        result
+    }
+
+    /// A run that somebody else notes.
+    pub(crate) async fn run_unnoted(&self, run: BackupRun) -> Result<BackupReport> {
         let inner = &self.inner;
         let _one_at_a_time = inner.running.lock().await;
-        inner.record.runs.increment();
-        // Boxed: a run is long, and its state is large.
-        let made = tokio::select! {
-            made = Box::pin(self.make(run.plan)) => Some(made),
-            () = inner.closing.cancelled() => None,
-        };
-        // Neither a success nor a failure: the storage was closed.
-        let Some(result) = made else { return Err(super::closed()) };
-        let now = record::seconds(inner.clock.now());
-        let record = Arc::clone(&inner.record);
-        let outcome = result.as_ref().map(Outcome::of).map_err(ToString::to_string);
-        let noted = inner.tasks.spawn_blocking(move || match outcome {
-            Ok(outcome) => {
-                record.skipped.add(outcome.skipped);
-                record.update(|kept| {
-                    kept.last_success = Some(now);
-                    kept.duration = outcome.seconds;
-                    kept.size = outcome.size;
-                    kept.added = outcome.added;
-                    kept.lagging = outcome.lagging;
-                    kept.skipped = outcome.skipped;
-                    kept.reached.extend(outcome.reached);
-                    kept.failure = None;
-                });
-            }
-            Err(failure) => {
-                record.failures.increment();
-                record.update(|kept| kept.failure = Some(failure));
-            }
-        });
-        // The note is made even when nobody waits for it.
-        drop(noted.await);
-        result
+        tokio::select! {
+            made = Box::pin(self.make(run.plan)) => made,
+            () = inner.closing.cancelled() => Err(super::closed()),
+        }
     }
 
     async fn make(&self, plan: Plan) -> Result<BackupReport> {
@@ -117,88 +96,29 @@ impl Backup {
         if let Some(files) = &inner.files {
             plan = plan.source(Source::files(FILES_AT, BlobSource::new(Arc::clone(files))));
         }
-        let copy = inner.copy_database().await?;
-        if let Some(copy) = &copy {
-            plan = plan.source(PathSource::new(&copy.0)?.at(DATABASE_AT));
+        #[cfg(feature = "sqlite")]
+        if let Some(database) = &inner.database {
+            plan = plan.source(CopySource::new(DATABASE_AT, inner.data.scratch(), Online(database.clone())));
         }
         let report = repository.backup(plan).await?;
-        match report.skipped.iter().find(|skipped| skipped.path.starts_with(DATABASE_AT)) {
+        // A copy that could not be read is no backup of the database.
+        let scratch = inner.data.scratch();
+        match report.skipped.iter().find(|skipped| Path::new(&skipped.path).starts_with(&scratch)) {
             Some(skipped) => Err(skipped.error.clone().with_operation("back up the database")),
             None => Ok(report),
         }
     }
 }
 
-/// What of a report is noted.
-struct Outcome {
-    seconds: f64,
-    size: u64,
-    added: u64,
-    skipped: u64,
-    lagging: Vec<String>,
-    reached: Vec<String>,
-}
+/// A database that is copied while it is used.
+#[cfg(feature = "sqlite")]
+#[derive(Debug)]
+struct Online(aeth_db::Database);
 
-impl Outcome {
-    fn of(report: &BackupReport) -> Self {
-        let summary = report.snapshot.snapshot.summary.as_ref();
-        Self {
-            seconds: report.elapsed.as_secs_f64(),
-            size: summary.map_or(0, |summary| summary.total_bytes_processed),
-            added: summary.map_or(0, |summary| summary.data_added_packed),
-            skipped: report.skipped_total,
-            lagging: names(report, |sink| sink.error.is_some()),
-            reached: names(report, |sink| sink.error.is_none()),
-        }
-    }
-}
-
-fn names(report: &BackupReport, which: impl Fn(&SinkStatus) -> bool) -> Vec<String> {
-    report.sinks.iter().filter(|sink| which(sink)).map(|sink| sink.name.clone()).collect()
-}
-
-/// A file that is removed when it is no longer needed.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        remove(&self.0);
-    }
-}
-
-fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path) {
-        tracing::warn!(%error, "a temporary copy of the database could not be removed");
-    }
-}
-
-impl Inner {
-    /// A consistent copy of the database, in the scratch directory.
-    #[cfg(feature = "sqlite")]
-    async fn copy_database(&self) -> Result<Option<Scratch>> {
-        let Some(database) = &self.database else {
-            return Ok(None);
-        };
-        let directory = self.data.scratch();
-        let path = directory.join("app.sqlite");
-        let fresh = path.clone();
-        let prepared = self.tasks.spawn_blocking(move || {
-            std::fs::create_dir_all(&directory)?;
-            // What a run that was killed left behind.
-            match std::fs::remove_file(&fresh) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            }
-        });
-        prepared.await.map_err(|error| Error::other("the copy was interrupted").with_source(error))??;
-        database.sqlite()?.snapshot_to(&path).await?;
-        Ok(Some(Scratch(path)))
-    }
-
-    /// Without a database there is no copy.
-    #[cfg(not(feature = "sqlite"))]
-    #[allow(clippy::unused_async, reason = "the same call with and without the feature")]
-    async fn copy_database(&self) -> Result<Option<Scratch>> {
-        Ok(None)
+#[cfg(feature = "sqlite")]
+#[async_trait::async_trait]
+impl OnlineCopy for Online {
+    async fn copy_to(&self, path: &Path) -> Result<()> {
+        self.0.sqlite()?.snapshot_to(path).await.map(drop)
     }
 }

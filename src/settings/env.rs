@@ -67,6 +67,62 @@ const ASSIGNMENTS: &[(&str, Assign)] = &[
         s.backup.password = Some(SecretSource::File(v.into()));
         Ok(())
     }),
+    ("BACKUP__SCHEDULE", |s, v| {
+        s.backup.schedule = Some(v.into());
+        Ok(())
+    }),
+    ("BACKUP__JITTER", |s, v| {
+        s.backup.jitter = parse(v)?;
+        Ok(())
+    }),
+    ("BACKUP__CATCH_UP", |s, v| {
+        s.backup.catch_up = flag(v)?;
+        Ok(())
+    }),
+    ("BACKUP__KEEP__LAST", |s, v| {
+        s.backup.keep.last = number(v)?;
+        Ok(())
+    }),
+    ("BACKUP__KEEP__HOURLY", |s, v| {
+        s.backup.keep.hourly = number(v)?;
+        Ok(())
+    }),
+    ("BACKUP__KEEP__DAILY", |s, v| {
+        s.backup.keep.daily = number(v)?;
+        Ok(())
+    }),
+    ("BACKUP__KEEP__WEEKLY", |s, v| {
+        s.backup.keep.weekly = number(v)?;
+        Ok(())
+    }),
+    ("BACKUP__KEEP__MONTHLY", |s, v| {
+        s.backup.keep.monthly = number(v)?;
+        Ok(())
+    }),
+    ("BACKUP__KEEP__YEARLY", |s, v| {
+        s.backup.keep.yearly = number(v)?;
+        Ok(())
+    }),
+    ("BACKUP__KEEP__WITHIN", |s, v| {
+        s.backup.keep.within = Some(v.into());
+        Ok(())
+    }),
+    ("BACKUP__PRUNE", |s, v| {
+        s.backup.prune = flag(v)?;
+        Ok(())
+    }),
+    ("BACKUP__CHECK", |s, v| {
+        s.backup.check = flag(v)?;
+        Ok(())
+    }),
+    ("BACKUP__DRILL", |s, v| {
+        s.backup.drill = Some(v.into());
+        Ok(())
+    }),
+    ("BACKUP__DRILL_SAMPLE", |s, v| {
+        s.backup.drill_sample = Some(parse(v)?);
+        Ok(())
+    }),
     ("HEALTH__DISK_DEGRADED_PERCENT", |s, v| {
         s.health.disk_degraded_percent = number(v)?;
         Ok(())
@@ -75,14 +131,18 @@ const ASSIGNMENTS: &[(&str, Assign)] = &[
         s.health.disk_down_percent = number(v)?;
         Ok(())
     }),
+    ("HEALTH__BACKUP_MAX_UNVERIFIED", |s, v| {
+        s.health.backup_max_unverified = Some(parse(v)?);
+        Ok(())
+    }),
     ("HEALTH__BACKUP_MAX_AGE", |s, v| {
         s.health.backup_max_age = parse(v)?;
         Ok(())
     }),
 ];
 
-/// The password of the example programs; not a setting, and no mistake.
-const NOT_SETTINGS: &[&str] = &["PASSWORD"];
+/// The password and the location of the example programs; no settings, and no mistakes.
+const NOT_SETTINGS: &[&str] = &["PASSWORD", "REPOSITORY"];
 
 pub(super) fn overlay(
     settings: &mut Settings,

@@ -174,7 +174,7 @@ impl Default for DatabaseSettings {
 }
 
 /// Settings of the backup.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct BackupSettings {
@@ -186,6 +186,103 @@ pub struct BackupSettings {
     /// The password of the repository, when it is not the storage's own secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<SecretSource>,
+    /// When it is backed up by itself: a cron expression, such as `"30 2 * * *"`, in the machine's time zone or in
+    /// that of `"CRON_TZ=Europe/Berlin 30 2 * * *"`. Default: only when the host says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// Up to how much later a scheduled run begins, so that a fleet spreads. Default: none.
+    pub jitter: Span,
+    /// Whether a scheduled run that was missed is made up for at the next start. Default: yes.
+    pub catch_up: bool,
+    /// Which restore points stay after a scheduled run. Default: all.
+    pub keep: KeepSettings,
+    /// Whether what no restore point needs is removed after that. Default: yes.
+    pub prune: bool,
+    /// Whether the structure of the repository is checked after that. Default: yes.
+    pub check: bool,
+    /// When a restore is tried by itself: a cron expression. Default: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drill: Option<String>,
+    /// How much of the latest restore point a drill restores. Default: all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drill_sample: Option<Size>,
+}
+
+impl Default for BackupSettings {
+    fn default() -> Self {
+        Self {
+            locations: Vec::new(),
+            directories: Vec::new(),
+            password: None,
+            schedule: None,
+            jitter: Span::default(),
+            catch_up: true,
+            keep: KeepSettings::default(),
+            prune: true,
+            check: true,
+            drill: None,
+            drill_sample: None,
+        }
+    }
+}
+
+/// Which restore points stay; a rule of 0 keeps none, and without any rule all stay.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct KeepSettings {
+    /// So many of the latest.
+    pub last: u32,
+    /// The latest of each of so many hours.
+    pub hourly: u32,
+    /// The latest of each of so many days.
+    pub daily: u32,
+    /// The latest of each of so many weeks.
+    pub weekly: u32,
+    /// The latest of each of so many months.
+    pub monthly: u32,
+    /// The latest of each of so many years.
+    pub yearly: u32,
+    /// All of this time before the latest, in years, months, days and hours: `"2m"`, `"1y6m"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+}
+
+impl KeepSettings {
+    /// Sets how many of the latest stay.
+    #[must_use]
+    pub fn last(mut self, count: u32) -> Self {
+        self.last = count;
+        self
+    }
+
+    /// Sets for how many days one stays.
+    #[must_use]
+    pub fn daily(mut self, count: u32) -> Self {
+        self.daily = count;
+        self
+    }
+
+    /// Sets for how many weeks one stays.
+    #[must_use]
+    pub fn weekly(mut self, count: u32) -> Self {
+        self.weekly = count;
+        self
+    }
+
+    /// Sets for how many months one stays.
+    #[must_use]
+    pub fn monthly(mut self, count: u32) -> Self {
+        self.monthly = count;
+        self
+    }
+
+    /// Sets for how many years one stays.
+    #[must_use]
+    pub fn yearly(mut self, count: u32) -> Self {
+        self.yearly = count;
+        self
+    }
 }
 
 /// Thresholds of health.
@@ -199,6 +296,10 @@ pub struct HealthSettings {
     pub disk_down_percent: u8,
     /// How old the last successful backup may be before health is degraded. Default: 26 h.
     pub backup_max_age: Span,
+    /// How old the last proof by a restore, a drill or a full check may be before health is degraded. Default:
+    /// nobody asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_max_unverified: Option<Span>,
 }
 
 impl Default for HealthSettings {
@@ -207,6 +308,7 @@ impl Default for HealthSettings {
             disk_degraded_percent: 85,
             disk_down_percent: 95,
             backup_max_age: Span::new(std::time::Duration::from_secs(26 * 3_600)),
+            backup_max_unverified: None,
         }
     }
 }

@@ -76,7 +76,7 @@ impl From<Size> for String {
 /// assert!("soon".parse::<Span>().is_err());
 /// # Ok::<(), aetherius::Error>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Text", into = "String")]
 pub struct Span(Duration);
 

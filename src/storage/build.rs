@@ -30,7 +30,7 @@ pub(super) async fn open(configuration: Configuration) -> Result<Storage> {
     let context = hold(&configuration).await?;
     #[cfg(feature = "backup")]
     context.blocking(crate::backup::refuse_half_restored).await?;
-    assemble(configuration, context).await
+    Box::pin(assemble(configuration, context)).await
 }
 
 /// Takes the data directory.
@@ -87,6 +87,10 @@ pub(super) async fn assemble(configuration: Configuration, context: Context) -> 
         }),
     };
     #[cfg(feature = "metrics")]
-    storage.observe(&configuration.builder.settings);
+    storage.observe();
+    #[cfg(feature = "backup")]
+    if let Some(options) = configuration.schedule {
+        storage.inner.backup.start_schedule(options, &storage.inner.tasks);
+    }
     Ok(storage)
 }

@@ -144,6 +144,28 @@ impl StorageBuilder {
         self
     }
 
+    /// Backs up by itself at these times: a cron expression, such as `30 2 * * *`, in the machine's time zone or in
+    /// that of `CRON_TZ=Europe/Berlin 30 2 * * *`. A run that was missed is made up for at the next start.
+    #[cfg(feature = "backup")]
+    pub fn backup_schedule(mut self, cron: impl Into<String>) -> Self {
+        self.settings.backup.schedule = Some(cron.into());
+        self
+    }
+
+    /// Which restore points stay after a scheduled run. Default: all.
+    #[cfg(feature = "backup")]
+    pub fn backup_keep(mut self, keep: crate::settings::KeepSettings) -> Self {
+        self.settings.backup.keep = keep;
+        self
+    }
+
+    /// Tries a restore by itself at these times (a cron expression) and degrades health when it fails.
+    #[cfg(feature = "backup")]
+    pub fn backup_drill(mut self, cron: impl Into<String>) -> Self {
+        self.settings.backup.drill = Some(cron.into());
+        self
+    }
+
     /// How old the last successful backup may be before health is degraded. Default: 26 hours.
     #[cfg(feature = "backup")]
     pub fn backup_max_age(mut self, age: Duration) -> Self {

@@ -7,6 +7,8 @@ mod observe;
 mod parts;
 #[cfg(feature = "backup")]
 mod restore;
+#[cfg(feature = "backup")]
+mod schedule;
 mod shutdown;
 mod validate;
 

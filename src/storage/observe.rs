@@ -3,7 +3,6 @@
 use super::Storage;
 use super::build::Context;
 use super::validate::Configuration;
-use crate::settings::Settings;
 use aeth_core::Result;
 use aeth_metrics::{HealthOptions, HealthRegistry, Registry, VolumeOptions, VolumeSpec, Volumes};
 use std::sync::Arc;
@@ -40,7 +39,7 @@ impl Observed {
 
 impl Storage {
     /// Registers every part with the metrics and the health of the whole.
-    pub(super) fn observe(&self, settings: &Settings) {
+    pub(super) fn observe(&self) {
         let inner = &self.inner;
         let (metrics, health) = (&inner.metrics, &inner.health);
         #[cfg(feature = "sqlite")]
@@ -63,11 +62,8 @@ impl Storage {
         #[cfg(feature = "backup")]
         {
             let backup = inner.backup.clone();
-            metrics.register(backup.record());
-            let max_age = settings.health.backup_max_age.duration();
-            health.register(Arc::new(crate::backup::BackupHealth::new(backup, max_age)));
+            metrics.register(Arc::new(backup.monitor().clone()));
+            health.register(Arc::new(crate::backup::BackupHealth::new(backup)));
         }
-        #[cfg(not(feature = "backup"))]
-        let _ = settings;
     }
 }

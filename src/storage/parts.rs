@@ -152,10 +152,19 @@ pub(super) async fn backup(
     context: &Context,
     parts: BackupParts,
 ) -> Result<crate::backup::Backup> {
-    use crate::backup::{Backup, Inner, Location, Record};
+    use crate::backup::{Backup, BackupMonitor, Inner, Location, MonitorOptions};
     use aeth_core::ErrorKind;
 
-    let record = context.blocking(|data| Ok(Record::load(data.record()))).await?;
+    let health = &configuration.builder.settings.health;
+    let mut limits = MonitorOptions::default().max_age(health.backup_max_age.duration());
+    if let Some(age) = health.backup_max_unverified {
+        limits = limits.max_unverified(age.duration());
+    }
+    let clock = Arc::clone(&context.clock);
+    let open = move |data: &crate::data_dir::DataDir| {
+        Ok(BackupMonitor::open("storage", Some(data.record()), limits, clock))
+    };
+    let monitor = context.blocking(open).await?;
     let backup = Backup::new(Inner {
         clock: Arc::clone(&context.clock),
         tasks: context.tasks.clone(),
@@ -171,7 +180,8 @@ pub(super) async fn backup(
         fill_lost: configuration.builder.fill_lost_locations,
         running: tokio::sync::Mutex::default(),
         closing: context.tasks.token().child_token(),
-        record: Arc::new(record),
+        monitor,
+        schedule: std::sync::OnceLock::new(),
     });
     if backup.is_configured() {
         match backup.repository().await {

@@ -69,9 +69,9 @@ async fn restore(
     let files = aeth_backup::BlobRestoreReport::default();
     context.blocking(backup::end_restore).await?;
     if files.skipped_total == 0 {
-        source.note_verified().await;
+        source.monitor().note_verified().await;
     }
-    let storage = assemble(configuration, context).await?;
+    let storage = Box::pin(assemble(configuration, context)).await?;
     Ok(RestoredStorage { storage, snapshot, files, database })
 }
 

@@ -16,6 +16,9 @@ pub(super) struct Configuration {
     /// The directories of the host.
     #[cfg(feature = "backup")]
     pub(super) directories: Vec<aeth_backup::PathSource>,
+    /// When it is backed up by itself, and what comes after that.
+    #[cfg(feature = "backup")]
+    pub(super) schedule: Option<aeth_backup::ScheduleOptions>,
 }
 
 impl Configuration {
@@ -52,6 +55,8 @@ impl Configuration {
         }
         #[cfg(feature = "backup")]
         let directories = directories(&builder, &mut problems);
+        #[cfg(feature = "backup")]
+        let schedule = super::schedule::options(&builder.settings, &mut problems);
         problems.into_result()?;
         let file_secret = secret.filter(|_| encryption != Encryption::Off);
         Ok(Self {
@@ -60,6 +65,8 @@ impl Configuration {
             password,
             #[cfg(feature = "backup")]
             directories,
+            #[cfg(feature = "backup")]
+            schedule,
         })
     }
 }

@@ -5,7 +5,7 @@ use super::saver::Run;
 use crate::Id;
 use crate::format::{IndexFile, IndexPack, seal_unpacked};
 use crate::progress::Event;
-use crate::repo::{Shared, object};
+use crate::repo::{Shared, object, pack_object};
 use aeth_core::backup::ObjectKind;
 use aeth_core::{Error, Result};
 use bytes::Bytes;
@@ -81,7 +81,7 @@ pub(super) async fn upload(
 async fn put_pack(run: &Arc<Run>, pack: SealedPack) -> Result<IndexPack> {
     let SealedPack { id, bytes, blobs } = pack;
     let length = u64::try_from(bytes.len()).unwrap_or(0);
-    run.shared.sinks.write(&object(ObjectKind::Pack, id), &bytes).await?;
+    run.shared.sinks.write(&pack_object(id, &blobs), &bytes).await?;
     let entry = IndexPack { id, blobs };
     run.index.write().add(&entry);
     run.settled(&entry.blobs);

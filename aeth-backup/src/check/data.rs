@@ -27,7 +27,8 @@ impl Shared {
         report: &mut CheckReport,
     ) -> Result<()> {
         let openers = Arc::new(Mutex::default());
-        let jobs = packs.values().map(|pack| self.check_pack(pack, &openers));
+        // Collected: a future that holds the closure could not be spawned.
+        let jobs: Vec<_> = packs.values().map(|pack| self.check_pack(pack, &openers)).collect();
         let mut checks = stream::iter(jobs).buffer_unordered(self.options.threads.max(1));
         while let Some((findings, read)) = checks.next().await {
             if options.cancel.is_cancelled() {

@@ -29,5 +29,5 @@ pub(crate) use opener::{Beside, Opener};
 pub use options::{Quorum, RepositoryOptions};
 pub(crate) use refill::{Refill, SealedBlob};
 pub use sinks::SinkStatus;
-pub(crate) use sinks::{Sink, Sinks, object};
+pub(crate) use sinks::{Sink, Sinks, object, pack_object};
 pub use snapshots::SnapshotEntry;

@@ -2,7 +2,7 @@
 
 use super::lock::LockGuard;
 use super::open::Shared;
-use super::{joined, object};
+use super::{joined, object, pack_object};
 use crate::Id;
 use crate::format::{
     BlobEntry, BlobKind, Codec, IndexFile, IndexPack, MAX_BLOBS, PackBuilder, seal_unpacked,
@@ -70,7 +70,7 @@ impl<'a> Refill<'a> {
         });
         let (id, bytes, blobs) = joined(work.await)?;
         self.lock.check()?;
-        self.shared.sinks.write(&object(ObjectKind::Pack, id), &bytes).await?;
+        self.shared.sinks.write(&pack_object(id, &blobs), &bytes).await?;
         let length = u64::try_from(bytes.len()).unwrap_or(0);
         self.progress.stored(length);
         self.watch.event(&Event::PackStored { id, bytes: length });

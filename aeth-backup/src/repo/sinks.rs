@@ -2,6 +2,7 @@
 
 use super::Quorum;
 use crate::Id;
+use crate::format::{BlobEntry, BlobKind};
 use aeth_core::backup::{BackupSink, ObjectId, ObjectKind};
 use aeth_core::{Clock, ClockExt, Error, ErrorKind, Result};
 use bytes::Bytes;
@@ -21,6 +22,15 @@ const DISCARD: Duration = Duration::from_secs(10);
 /// The name of a content-named object.
 pub(crate) fn object(kind: ObjectKind, id: Id) -> ObjectId {
     ObjectId::content(kind, id.as_bytes())
+}
+
+/// The name of a pack of these blobs: packs of trees are read in most operations.
+pub(crate) fn pack_object(id: Id, blobs: &[BlobEntry]) -> ObjectId {
+    let name = object(ObjectKind::Pack, id);
+    match blobs.first().map(|blob| blob.kind) {
+        Some(BlobKind::Tree) => name.as_metadata(),
+        _ => name,
+    }
 }
 
 /// How a sink fared.

@@ -18,6 +18,7 @@ pub struct BlobSink {
     store: Arc<dyn BlobStore>,
     prefix: Option<BlobPath>,
     append_only: bool,
+    label: Option<Arc<str>>,
 }
 
 impl BlobSink {
@@ -32,13 +33,21 @@ impl BlobSink {
                 .with_component(store.name().into_owned())
                 .with_remedy("give the backup a store without encrypting or compressing layers: the repository is sealed already"));
         }
-        Ok(Self { store, prefix, append_only: false })
+        Ok(Self { store, prefix, append_only: false, label: None })
     }
 
     /// Refuses to remove anything but locks and sidecars.
     #[must_use]
     pub fn append_only(mut self) -> Self {
         self.append_only = true;
+        self
+    }
+
+    /// Gives the sink a name of its own, for messages and metrics: two directories are both a `local-dir`. Never a
+    /// secret. Default: the store's name.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
+        self.label = Some(label.into());
         self
     }
 
@@ -86,7 +95,10 @@ fn directory(kind: ObjectKind) -> &'static str {
 #[deny(clippy::missing_trait_methods)]
 impl BackupSink for BlobSink {
     fn name(&self) -> Cow<'_, str> {
-        self.store.name()
+        match &self.label {
+            Some(label) => Cow::Borrowed(label),
+            None => self.store.name(),
+        }
     }
 
     fn capabilities(&self) -> SinkCapabilities {

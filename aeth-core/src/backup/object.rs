@@ -46,17 +46,47 @@ impl ObjectKind {
 ///
 /// Content-named kinds have 64 lower-case hexadecimal digits; the configuration has no name of its own; a
 /// sidecar has 1 to 200 of `a-z`, `0-9`, `-`, `_`, `.` and `/` (no empty, `.` or `..` segment).
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+///
+/// It may carry a hint for sinks that keep what is read often apart from what is only kept
+/// ([`is_metadata`](Self::is_metadata)); two names that differ in the hint alone are the same name.
+#[derive(Clone)]
 pub struct ObjectId {
     kind: ObjectKind,
     name: Arc<str>,
+    metadata: bool,
+}
+
+impl PartialEq for ObjectId {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.name) == (other.kind, &other.name)
+    }
+}
+
+impl Eq for ObjectId {}
+
+impl std::hash::Hash for ObjectId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.kind, &self.name).hash(state);
+    }
+}
+
+impl PartialOrd for ObjectId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ObjectId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.kind, &self.name).cmp(&(other.kind, &other.name))
+    }
 }
 
 impl ObjectId {
     /// The configuration.
     #[must_use]
     pub fn config() -> Self {
-        Self { kind: ObjectKind::Config, name: "config".into() }
+        Self { kind: ObjectKind::Config, name: "config".into(), metadata: false }
     }
 
     /// An object of a content-named kind, by the SHA-256 of its content.
@@ -68,7 +98,22 @@ impl ObjectId {
             let _ = write!(text, "{byte:02x}");
             text
         });
-        Self { kind, name: name.into() }
+        Self { kind, name: name.into(), metadata: false }
+    }
+
+    /// The same name with the hint that the object is read in most operations, although its kind does not say so: a
+    /// pack of trees.
+    #[must_use]
+    pub fn as_metadata(mut self) -> Self {
+        self.metadata = true;
+        self
+    }
+
+    /// True when most operations read the object: everything but packs, and packs that were
+    /// [said to be so](Self::as_metadata).
+    #[must_use]
+    pub fn is_metadata(&self) -> bool {
+        self.metadata || self.kind != ObjectKind::Pack
     }
 
     /// Takes a name as it stands in the sink.
@@ -90,7 +135,7 @@ impl ObjectId {
         if !valid {
             return Err(Error::invalid(format!("not the name of a {kind:?} object")).with_key(name));
         }
-        Ok(Self { kind, name: name.into() })
+        Ok(Self { kind, name: name.into(), metadata: false })
     }
 
     /// What the object is.

@@ -24,6 +24,16 @@ pub const SIZE: Descriptor =
 pub const ADDED: Descriptor =
     Descriptor::gauge("aeth_backup_added_bytes", "Bytes that the last successful run stored.")
         .with_unit(Unit::Bytes);
+/// Bytes of all packs in the repository after the last successful run.
+pub const REPOSITORY: Descriptor =
+    Descriptor::gauge("aeth_backup_repository_bytes", "Size of the repository's packs after the last run.")
+        .with_unit(Unit::Bytes);
+/// The share of the last run's bytes that the repository had already.
+pub const DEDUPLICATED: Descriptor = Descriptor::gauge(
+    "aeth_backup_deduplicated_ratio",
+    "Share of the last run's bytes that the repository had already.",
+)
+.with_unit(Unit::Ratio);
 /// When a restore or a full check last proved a restore point good; left out before the first.
 pub const VERIFIED: Descriptor = Descriptor::gauge(
     "aeth_backup_verified_timestamp_seconds",
@@ -37,6 +47,9 @@ pub const FAILURES: Descriptor = Descriptor::counter("aeth_backup_failures", "Ru
 /// Files and other items that a run could not read and left out.
 pub const SKIPPED: Descriptor =
     Descriptor::counter("aeth_backup_skipped", "Items that runs could not read and left out.");
+/// Restore drills that failed.
+pub const DRILL_FAILURES: Descriptor =
+    Descriptor::counter("aeth_backup_drill_failures", "Restore drills that failed.");
 /// When the location last took a whole run, in seconds since the Unix epoch.
 pub const LOCATION_LAST_SUCCESS: Descriptor = Descriptor::gauge(
     "aeth_backup_location_last_success_timestamp_seconds",
@@ -53,10 +66,13 @@ pub const ALL: &[Descriptor] = &[
     DURATION,
     SIZE,
     ADDED,
+    REPOSITORY,
+    DEDUPLICATED,
     VERIFIED,
     RUNS,
     FAILURES,
     SKIPPED,
+    DRILL_FAILURES,
     LOCATION_LAST_SUCCESS,
     LOCATION_FAILURES,
 ];

@@ -1,0 +1,5 @@
+//! Sinks that are made of sinks.
+
+mod hot_cold;
+
+pub use hot_cold::HotCold;
