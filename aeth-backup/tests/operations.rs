@@ -510,3 +510,67 @@ async fn a_lone_repository_is_repaired_as_far_as_it_goes() {
         None => assert_eq!(report.snapshots[0].damaged, ["/"]),
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_snapshot_concerns_only_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, sink) = (dir.path().join("source"), dir.path().join("r"));
+    write(source.join("file"), 1, 1000);
+    let repository = init(&[&sink]).await;
+    let good = repository.backup(plan(&source)).await.unwrap().snapshot;
+    let bad = repository.backup(plan(&source)).await.unwrap().snapshot;
+    flip(&sink.join("snapshots").join(bad.id.to_string()), 30);
+    let policy = ForgetOptions::new(RetentionPolicy::new().last(1));
+    for error in [
+        repository.snapshot(&bad.id.to_string()).await.unwrap_err(),
+        // It cannot be judged, and what it refers to is unknown.
+        repository.forget(policy.clone()).await.unwrap_err(),
+        repository.prune(PruneOptions::new()).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+        assert!(format!("{error}").contains(&bad.id.to_string()), "{error}");
+    }
+    assert_eq!(repository.snapshot(&good.id.to_string()).await.unwrap().id, good.id);
+    repository.forget_snapshots(&[bad.id]).await.unwrap();
+    assert!(repository.forget(policy).await.unwrap().removed.is_empty());
+    repository.prune(PruneOptions::new()).await.unwrap();
+    assert_whole(&[&sink], &source, "latest", dir.path()).await;
+
+    // A share of the data each day.
+    let whole = repository.verified().await.unwrap();
+    assert!(whole.is_some(), "all of it was read above");
+    let packs = packs(&sink).len() as u64;
+    let shares: Vec<u64> = {
+        let mut read = Vec::new();
+        for part in 0..3 {
+            read.push(repository.check(CheckOptions::subset(part, 3)).await.unwrap().packs_read);
+        }
+        read
+    };
+    assert_eq!(shares.iter().sum::<u64>(), packs);
+    for _ in 0..4 {
+        assert!(repository.check(CheckOptions::rotation(4)).await.unwrap().packs_read <= packs);
+    }
+    assert!(repository.verified().await.unwrap() >= whole, "four turns of one day are all of it");
+    assert!(repository.check(CheckOptions::all_data()).await.unwrap().is_ok());
+}
+
+/// Every operation can be given to a task.
+#[test]
+fn operations_are_send() {
+    fn is_send<T: Send>(_: T) {}
+    #[allow(dead_code, reason = "compiling is the test")]
+    fn all(repository: &Repository, entry: &aeth_backup::SnapshotEntry) {
+        is_send(repository.forget(ForgetOptions::default()));
+        is_send(repository.prune(PruneOptions::new()));
+        is_send(repository.check(CheckOptions::all_data()));
+        is_send(repository.repair_replicas(RepairOptions::new()));
+        is_send(repository.repair_index(RepairOptions::new()));
+        is_send(repository.repair_packs(&[], RepairOptions::new()));
+        is_send(repository.repair_snapshots(RepairOptions::new()));
+        is_send(repository.copy_to(repository, aeth_backup::CopyOptions::new()));
+        is_send(repository.dump(entry, "/"));
+        is_send(repository.keys());
+        is_send(repository.snapshot("latest"));
+    }
+}

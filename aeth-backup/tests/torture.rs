@@ -265,6 +265,75 @@ fn restic_writes(
     (contents, done)
 }
 
+/// Sinks that fail while a prune is at work, in every way: nothing is lost, and a prune without faults completes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torture_prune_bears_faults() {
+    let (mut failed, mut partial) = (0, 0);
+    for seed in seeds(2) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let dir = tempfile::tempdir().unwrap();
+        let (source, a, b) = (dir.path().join("source"), dir.path().join("a"), dir.path().join("b"));
+        let plan = || Plan::new().source(PathSource::new(&source).unwrap());
+        let repository = Repository::init(sinks(&[&a, &b]), &password(), small()).await.unwrap();
+        let expected = Expected::default();
+        for round in 0..4_u64 {
+            stir(&source, &mut random);
+            let clean = open(&[&a, &b]).await;
+            let snapshot = clean.backup(plan()).await.unwrap().snapshot.id;
+            expected.lock().unwrap().insert(snapshot, (source.clone(), describe(&source)));
+            let oldest = clean.snapshots().await.unwrap()[0].id;
+            if round > 0 {
+                expected.lock().unwrap().remove(&oldest);
+                clean.forget_snapshots(&[oldest]).await.unwrap();
+            }
+            let faulty = |root: &Path, seed: u64| -> Arc<dyn BackupSink> {
+                let plan = FaultPlan::new(seed)
+                    .chance("write", 0.05, Fault::Torn)
+                    .chance("write", 0.05, Fault::Lost)
+                    .chance("write", 0.04, Fault::error(ErrorKind::Full))
+                    .chance("remove", 0.1, Fault::Torn)
+                    .chance("remove", 0.1, Fault::Lost)
+                    .chance("remove", 0.1, Fault::error(ErrorKind::Denied))
+                    .chance("read", 0.03, Fault::Flip)
+                    .chance("list", 0.03, Fault::Torn);
+                Arc::new(FaultySink::new(DirSink::clone(&DirSink::new(root)), plan))
+            };
+            let sinks = vec![faulty(&a, seed * 100 + round), faulty(&b, seed * 100 + 50 + round)];
+            let Ok(unsteady) = Repository::open(sinks, &password(), small()).await else { continue };
+            let exclusive = random.bool();
+            let options = PruneOptions::new().max_unused(MaxUnused::Bytes(0)).exclusive(exclusive);
+            match unsteady.prune(options).await {
+                Ok(report) => partial += u32::from(report.sinks.iter().any(|sink| sink.error.is_some())),
+                Err(_) => failed += 1,
+            }
+            drop(unsteady);
+            // Half a lock that could not be removed keeps everybody out until somebody looks: on purpose.
+            for lock in [&a, &b].into_iter().flat_map(|root| files_below(&root.join("locks"))) {
+                drop(std::fs::remove_file(lock));
+            }
+        }
+        // Brings the replicas together, then removes what the faults kept.
+        repository.backup(plan()).await.unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+        let roots = [a.clone(), b.clone()];
+        assert_nothing_lost(&roots, &expected, dir.path(), seed).await;
+        let last =
+            repository.prune(PruneOptions::new().max_unused(MaxUnused::Bytes(0)).exclusive(true)).await;
+        last.unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+        assert_nothing_lost(&roots, &expected, dir.path(), seed).await;
+        for root in &roots {
+            restic_ok(root, &["check", "--read-data"]);
+        }
+        let names = |root: &Path| {
+            let mut names: Vec<_> = files_below(&root.join("data"));
+            names.iter_mut().for_each(|path| *path = path.strip_prefix(root).unwrap().to_path_buf());
+            names
+        };
+        assert_eq!(names(&a), names(&b), "seed {seed}: the replicas differ");
+    }
+    eprintln!("{failed} prunes failed, {partial} left a sink behind");
+    assert!(failed + partial > 0, "no fault was ever felt");
+}
+
 /// A bit flipped in every file of a repository, one at a time: always found, and repaired from the other sink.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn torture_a_flipped_bit_is_found_and_repaired() {

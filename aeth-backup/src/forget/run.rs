@@ -82,7 +82,8 @@ pub struct ForgetReport {
 
 impl Repository {
     /// Forgets the snapshots that a policy does not keep. Runs beside backups; what only the forgotten snapshots
-    /// refer to is removed by the next [prune](Self::prune).
+    /// refer to is removed by the next [prune](Self::prune). A command of stock restic that reads the snapshots at
+    /// this very moment may find one gone, and fail without harm.
     ///
     /// # Errors
     /// `Invalid` for an empty policy (which would remove everything), and when the policy keeps no snapshot of a
