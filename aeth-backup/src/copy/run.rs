@@ -31,15 +31,15 @@ impl Repository {
         }
         self.shared.revive_unless_writing().await;
         let reading = LockGuard::for_reading(&self.shared).await?;
-        let result = async {
+        let result = Box::pin(async {
             let _writing = target.shared.writer.lock().await;
             target.shared.revive().await;
             target.shared.sinks.check_quorum()?;
             let lock = LockGuard::acquire(&target.shared, false).await?;
-            let result = self.copy_locked(target, &options, &lock).await;
+            let result = Box::pin(self.copy_locked(target, &options, &lock)).await;
             lock.release().await;
             result
-        }
+        })
         .await;
         reading.release().await;
         result.map_err(|error| error.with_operation("copy"))

@@ -4,7 +4,9 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    reason = "a measuring program prints, and measures real time"
+    clippy::future_not_send,
+    clippy::large_futures,
+    reason = "a measuring program prints, measures real time, and awaits what it measures where it is"
 )]
 
 mod backup;
