@@ -476,8 +476,9 @@ fn torture_on_threads() {
 #[cfg(feature = "integration")]
 #[test]
 fn torture_processes_while_redis_comes_and_goes() {
-    // A case takes seconds, not milliseconds.
-    for case in testkit::campaign("processes", 1).step_by(500) {
+    // A case takes seconds, not milliseconds, and what it sees depends on the machine's real time: it runs in the
+    // long campaigns only.
+    for case in testkit::campaign("processes", 0).step_by(500) {
         support::storm::run(case.seed());
     }
 }

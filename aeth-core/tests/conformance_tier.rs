@@ -55,6 +55,7 @@ const BROKEN: &[(Flaw, &str)] = &[
     (Flaw::CountsReset, "statistics-only-grow"),
     (Flaw::OthersAreApart, "a-shared-tier-is-one"),
     (Flaw::ChangesSecret, "changes-by-others-are-told"),
+    (Flaw::LeaseEndsSecret, "the-end-of-a-held-lease-is-told"),
 ];
 
 fn subject(tier: RefTier, clock: &MockClock) -> TierSubject {

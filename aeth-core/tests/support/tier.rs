@@ -58,6 +58,7 @@ pub enum Flaw {
     CountsReset,
     OthersAreApart,
     ChangesSecret,
+    LeaseEndsSecret,
 }
 
 #[derive(Debug)]
@@ -100,6 +101,7 @@ impl RefTier {
             TierCapability::Immediate,
             TierCapability::Shared,
             TierCapability::Push,
+            TierCapability::LeaseEvents,
         ];
         Self { flaw: None, claims: claims.into_iter().collect(), clock, state: Arc::default(), handle: 0 }
     }
@@ -199,7 +201,8 @@ impl RefTier {
     }
 
     fn tell(&self, state: &mut State, change: &Invalidation) {
-        if !self.has(Flaw::ChangesSecret) {
+        let ended = matches!(change, Invalidation::LeaseEnded(..));
+        if !self.has(if ended { Flaw::LeaseEndsSecret } else { Flaw::ChangesSecret }) {
             state
                 .listeners
                 .retain(|(handle, listener)| *handle == self.handle || listener.send(change.clone()).is_ok());
@@ -447,6 +450,7 @@ impl CacheTier for RefTier {
             state.leases.remove(&place);
         }
         self.store(&mut state, place, entry, born);
+        self.tell(&mut state, &Invalidation::LeaseEnded(namespace.clone(), key.clone()));
         Ok(FillOutcome::Stored)
     }
 
@@ -458,12 +462,13 @@ impl CacheTier for RefTier {
         let mut state = self.state.lock();
         if self.valid(&state, &place, token) || self.has(Flaw::ReleaseIgnoresToken) {
             state.leases.remove(&place);
+            self.tell(&mut state, &Invalidation::LeaseEnded(namespace.clone(), key.clone()));
         }
         Ok(())
     }
 
     fn invalidations(&self) -> Option<BoxStream<'static, Invalidation>> {
-        if !self.claims.has(TierCapability::Push) {
+        if !self.claims.has(TierCapability::Push) && !self.claims.has(TierCapability::LeaseEvents) {
             return None;
         }
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();

@@ -9,6 +9,7 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) enum Role {
 
 /// A log that a burst has made large is cut back to this when it is written anew.
 const WAL_KEPT: &str = "67108864";
+
+const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 
 /// Makes one connection.
 pub(super) async fn connect(
@@ -52,11 +55,29 @@ pub(super) async fn connect(
             Role::Maintenance => connect,
         };
     }
-    let mut connection = connect.connect().await?;
+    let begun = options.clock.monotonic();
+    let mut connection = loop {
+        match connect.connect().await {
+            // SQLite does not wait for a lock to change the mode: handles that open a new file at once meet here.
+            Err(error) if is_locked(&error) => {
+                if options.clock.monotonic().saturating_sub(begun) >= options.busy_timeout {
+                    return Err(error);
+                }
+                options.clock.sleep(LOCKED_PAUSE).await;
+            }
+            other => break other?,
+        }
+    };
     let control = Control::new(Arc::clone(&options.clock));
     let asked = Arc::clone(&control);
     connection.lock_handle().await?.set_progress_handler(STEPS, move || asked.may_go_on());
     Ok((connection, control))
+}
+
+/// `SQLITE_BUSY` and its extended codes.
+fn is_locked(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 /// Finds out what SQLite would only call "unable to open". Blocking.
