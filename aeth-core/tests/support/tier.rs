@@ -205,7 +205,10 @@ impl RefTier {
         if !self.has(if ended { Flaw::LeaseEndsSecret } else { Flaw::ChangesSecret }) {
             state
                 .listeners
-                .retain(|(handle, listener)| *handle == self.handle || listener.send(change.clone()).is_ok());
+                // Leases are of callers, not of handles.
+                .retain(|(handle, listener)| {
+                    (*handle == self.handle && !ended) || listener.send(change.clone()).is_ok()
+                });
         }
     }
 
@@ -331,8 +334,8 @@ impl CacheTier for RefTier {
                 continue;
             }
             seen.push(place.clone());
-            if !self.has(Flaw::PutKeepsLease) {
-                state.leases.remove(&place);
+            if !self.has(Flaw::PutKeepsLease) && state.leases.remove(&place).is_some() {
+                self.tell(&mut state, &Invalidation::LeaseEnded(namespace.clone(), key.clone()));
             }
             let born = state.moment;
             outcomes.push(self.store(&mut state, place, entry, born));
@@ -356,8 +359,9 @@ impl CacheTier for RefTier {
         let mut state = self.state.lock();
         for key in keys {
             let place = self.place(namespace, key.as_bytes());
-            if !self.has(Flaw::RemoveKeepsLease) && !self.has(Flaw::FillAlwaysStores) {
-                state.leases.remove(&place);
+            let voids = !self.has(Flaw::RemoveKeepsLease) && !self.has(Flaw::FillAlwaysStores);
+            if voids && state.leases.remove(&place).is_some() {
+                self.tell(&mut state, &Invalidation::LeaseEnded(namespace.clone(), key.clone()));
             }
             if self.has(Flaw::RemoveVoidsAll) {
                 state.leases.clear();
