@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a read begins anew because the blob was replaced meanwhile.
-const ATTEMPTS: usize = 32;
+/// Whoever is beaten was beaten by one who went on, so this bounds how many may come between.
+const ATTEMPTS: usize = 256;
 
 /// A location's answer: what it has, and its bytes when they were asked for.
 struct Found {

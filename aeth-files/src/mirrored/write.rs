@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How often a write begins anew because another one came first.
-const ATTEMPTS: usize = 32;
+/// Whoever is beaten was beaten by one who went on, so this bounds how many may come between.
+const ATTEMPTS: usize = 256;
 /// The slowest transfer that is still waited for, in bytes a second.
 const SLOWEST: u64 = 256 << 10;
 
