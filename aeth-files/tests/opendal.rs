@@ -6,8 +6,7 @@ use aeth_core::blob::{
     BlobStore, BlobStoreExt, Capability, PresignMethod, PresignOptions, PutOptions, probe,
 };
 use aeth_core::conformance::blob_store::BlobSubject;
-use aeth_core::policy::{Policy, PolicyStore, Retries};
-use aeth_core::{BlobPath, Body, Error, ErrorKind, SystemClock};
+use aeth_core::{BlobPath, Body, Error, ErrorKind};
 use aeth_files::opendal::{Operator, services};
 use aeth_files::{OpendalAdapter, OpendalAdapterOptions};
 use bytes::Bytes;
@@ -80,10 +79,7 @@ async fn the_laws_hold_on_s3() {
     for capability in [Capability::CompareAndSwap, Capability::CreateOnly, Capability::Attributes] {
         assert!(store.capabilities().has(capability), "{capability:?}");
     }
-    // moto answers some of the writes that overwrite a blob at the same moment with the status 500: they are repeated,
-    // as a host does.
-    let policy = Policy::default().without_breaker().with_retries(Retries::default().with_attempts(12));
-    is_lawful(PolicyStore::new(store, policy, SystemClock::shared()), 30).await;
+    is_lawful(store, 30).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

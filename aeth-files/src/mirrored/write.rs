@@ -206,8 +206,9 @@ impl Core {
                     match self.put_at(self.primary, &writing, body, mode).await {
                         Ok(()) => {}
                         Err(error) if is_refusal(&error) => {
-                            // The bytes are gone: what is there now says why.
-                            check_mode(&options.mode, &newest(&self.survey(path, None).await?))?;
+                            // The bytes are gone: what the primary has now says why.
+                            let seen = self.survey(path, Some(self.primary)).await?;
+                            check_mode(&options.mode, &newest(&seen))?;
                             return Err(busy(path));
                         }
                         Err(error) => return Err(length.failure(error)),

@@ -8,10 +8,29 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Ends with its standard input, so that it never outlives the tests.
+///
+/// moto looks at the condition of a write, puts the object in its place and gives it its metadata in three steps, between
+/// which other threads come: two writers under one condition could both win, and a reader could see an object without
+/// metadata. S3 does all of it at once; so does this, by answering one request at a time. Bodies are read before, since
+/// the body of one request may wait for that of another.
 const SERVER: &str = "
-import os, sys, threading
+import io, os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-from moto.server import main
+from moto.server import DomainDispatcherApplication, main
+turn, answer = threading.Lock(), DomainDispatcherApplication.__call__
+def alone(self, environ, start_response):
+    body, length = environ['wsgi.input'], environ.get('CONTENT_LENGTH')
+    if length:
+        environ['wsgi.input'] = io.BytesIO(body.read(int(length)))
+    elif environ.get('wsgi.input_terminated'):
+        environ['wsgi.input'] = io.BytesIO(body.read())
+    with turn:
+        chunks = answer(self, environ, start_response)
+        try:
+            return list(chunks)
+        finally:
+            getattr(chunks, 'close', lambda: None)()
+DomainDispatcherApplication.__call__ = alone
 main(['-H', '127.0.0.1', '-p', sys.argv[1]])
 ";
 
