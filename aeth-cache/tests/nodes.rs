@@ -216,7 +216,9 @@ async fn removals_reach_the_tier_when_it_is_back_and_hide_the_old_until_then() -
     assert!(stored.hit().is_some());
     assert_eq!(cache.get_many(&[0, 1, 2]).await?, [None, None, None]);
     let explanation = cache.explain(&0).await?;
-    let Some((_, TierReport::Entry(report))) = explanation.lower else { return Err("no entry".into()) };
+    let [(_, TierReport::Entry(report))] = explanation.lower.as_slice() else {
+        return Err("no entry".into());
+    };
     assert_eq!(report.state, EntryState::RemovalPending);
     for _ in 0..10 {
         fleet.clock.advance(Duration::from_millis(100));

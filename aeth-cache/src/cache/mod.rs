@@ -4,11 +4,11 @@ mod batch;
 mod load;
 
 use crate::caches::Held;
+use crate::call::CallOptions;
 use crate::flight::{Arrival, Origin};
 use crate::item::Item;
 use crate::key::CacheKey;
 use crate::l1::{L1Key, Value};
-use crate::options::CallOptions;
 use crate::space::{Explanation, Found, Space};
 use aeth_core::{Error, Key, Namespace, Result, Tag};
 use std::fmt;

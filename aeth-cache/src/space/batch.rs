@@ -3,10 +3,10 @@
 use super::load::Waited;
 use super::lower::{Asked, Ticket};
 use super::{BoxLoader, Found, Loader, Space, Stamp};
+use crate::call::CallOptions;
 use crate::flight::{Arrival, Boarding, Flight, Leader, Outcome};
 use crate::item::Item;
 use crate::l1::{L1Key, Slot, Value};
-use crate::options::CallOptions;
 use aeth_core::cache::{LeaseLookup, TierCapability};
 use aeth_core::{Error, Key, Result};
 use futures_util::future::{BoxFuture, join_all};
@@ -173,7 +173,7 @@ impl Space {
         }
         let keys = led.iter().map(|led| Self::tier_key(led.leader.key().bytes())).collect::<Result<Vec<_>>>();
         let keys = keys.unwrap_or_default();
-        let ttl = self.settings.lease_for;
+        let ttl = self.lease_for(call);
         let limit = self.tier_limit(led.iter().all(|led| led.stale.is_some()), call);
         let asked = self.tier_call(limit, tier.get_or_lease_many(&self.name, &keys, ttl)).await;
         let mut answers = asked.unwrap_or_default().into_iter();

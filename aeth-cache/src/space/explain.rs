@@ -75,8 +75,8 @@ pub struct Explanation {
     pub key: String,
     /// The decoded copy of this process.
     pub local: Option<EntryReport>,
-    /// The lower tiers' copy, by the name of the tier, if there are lower tiers.
-    pub lower: Option<(String, TierReport)>,
+    /// The copies of the lower tiers, each by the name of its tier, from the top.
+    pub lower: Vec<(String, TierReport)>,
     /// The key's generation in this process: it moves with each change of the key (or of one that shares its
     /// stripe).
     pub generation: u32,
@@ -88,10 +88,11 @@ impl Space {
     pub(crate) async fn explain(&self, key: &L1Key) -> Result<Explanation> {
         self.check_open()?;
         let slot = self.shared.l1.get(&key.as_ref());
-        let lower = match self.lower() {
-            Some(tier) => Some((tier.name().into_owned(), self.explain_tier(&**tier, key).await?)),
-            None => None,
-        };
+        let mut lower = Vec::new();
+        let guards = self.shared.guards.iter().filter(|_| self.has_lower());
+        for tier in guards {
+            lower.push((tier.name().into_owned(), self.explain_tier(&**tier, key).await?));
+        }
         Ok(Explanation {
             namespace: self.name.clone(),
             key: key.bytes().escape_ascii().to_string(),
@@ -200,11 +201,10 @@ impl fmt::Display for Explanation {
             Some(report) => writeln!(f, "  here: {report}")?,
             None => writeln!(f, "  here: nothing")?,
         }
-        match &self.lower {
-            Some((name, TierReport::Entry(report))) => writeln!(f, "  {name}: {report}"),
-            Some((name, TierReport::Nothing)) => writeln!(f, "  {name}: nothing"),
-            Some((name, TierReport::Unavailable(error))) => writeln!(f, "  {name}: unavailable: {error}"),
-            None => Ok(()),
-        }
+        self.lower.iter().try_for_each(|(name, report)| match report {
+            TierReport::Entry(report) => writeln!(f, "  {name}: {report}"),
+            TierReport::Nothing => writeln!(f, "  {name}: nothing"),
+            TierReport::Unavailable(error) => writeln!(f, "  {name}: unavailable: {error}"),
+        })
     }
 }

@@ -2,12 +2,12 @@
 
 use super::lower::{Asked, Ticket, local};
 use super::{Found, Space};
+use crate::call::CallOptions;
 use crate::error::{closed, panic_error};
 use crate::events::{CacheEvent, EventKind};
 use crate::flight::{Arrival, Boarding, Flight, Leader, Origin, Outcome};
 use crate::item::Item;
 use crate::l1::{L1Key, Slot, Value};
-use crate::options::CallOptions;
 use crate::time::millis;
 use aeth_core::cache::FillOutcome;
 use aeth_core::{ClockExt, Error, Result};
@@ -281,7 +281,8 @@ impl Space {
         tracing::debug!(namespace = %self.name, %error, "a load failed, the stale value stays");
         let value = slot.value.clone();
         slot.kept_stale = true;
-        slot.fresh_until = now.saturating_add(millis(self.settings.retry_after)).min(slot.usable_until);
+        let pause = call.retry_after.unwrap_or(self.settings.retry_after);
+        slot.fresh_until = now.saturating_add(millis(pause)).min(slot.usable_until);
         slot.refresh_at = slot.fresh_until;
         let stamp = leader.stamp();
         slot.epochs = stamp.epochs;
@@ -300,7 +301,7 @@ impl Space {
         let soft = call.soft_timeout.or(self.settings.soft_timeout);
         // A scoped leader may be alive and not polled; nobody waits for it forever.
         let hard = call.hard_timeout.unwrap_or(self.settings.hard_timeout);
-        let limit = hard + self.settings.lease_for + self.settings.tier_timeout * 4;
+        let limit = hard + self.lease_for(call) + self.settings.tier_timeout * 4;
         let soft_sleep = async {
             match soft {
                 Some(time) if time.is_zero() => {}

@@ -1,10 +1,10 @@
 //! Reading the lower tiers.
 
 use super::{Found, Space, Stamp};
+use crate::call::CallOptions;
 use crate::flight::{Arrival, Leader, Origin};
 use crate::guard::timed;
 use crate::l1::{KeyRef, L1Key, Slot};
-use crate::options::CallOptions;
 use aeth_core::cache::{CacheTier, Entry, LeaseLookup, LeaseToken, Lookup, TierCapability};
 use aeth_core::{ClockExt, Error, Key, Result};
 use std::slice;
@@ -71,6 +71,11 @@ impl Space {
             Some(soft) if have_stale => soft,
             _ => call.tier_timeout.unwrap_or(self.settings.tier_timeout),
         }
+    }
+
+    /// How long the leases of these calls last.
+    pub(crate) fn lease_for(&self, call: &CallOptions) -> Duration {
+        call.lease_for.map_or(self.settings.lease_for, |time| time.max(Duration::from_millis(1)))
     }
 
     /// Whether these calls are served a stale entry when no newer one can be had.
@@ -207,7 +212,7 @@ impl Space {
                 _ => Asked::Load(Ticket::Unleased(key)),
             });
         }
-        self.ask_lease(leader, tier, key, limit).await
+        self.ask_lease(leader, tier, key, (limit, self.lease_for(call))).await
     }
 
     async fn ask_lease(
@@ -215,9 +220,8 @@ impl Space {
         leader: &Leader,
         tier: &Arc<dyn CacheTier>,
         key: Key,
-        limit: Duration,
+        (limit, ttl): (Duration, Duration),
     ) -> Result<Asked> {
-        let ttl = self.settings.lease_for;
         let clock = self.shared.coarse.clock();
         let deadline = clock.monotonic() + ttl;
         let leases = &self.shared.leases;

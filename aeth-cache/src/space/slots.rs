@@ -1,20 +1,24 @@
 //! From values and entries to slots, and from both into L1.
 
 use super::{Space, Stamp};
+use crate::call::CallOptions;
 use crate::item::Item;
 use crate::l1::{ENTRY_OVERHEAD, KeyRef, Published, Slot, Tagged, Value};
-use crate::options::CallOptions;
 use crate::time::millis;
 use aeth_core::Tag;
 use aeth_core::cache::{Entry, EntryFlags};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
-/// For how many milliseconds something is fresh and usable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// For how many milliseconds something is fresh and usable, and fresh without asking the lower tiers; how early it is
+/// refreshed.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Lifetime {
     pub(crate) fresh: u64,
     pub(crate) usable: u64,
+    local: u64,
+    early: f64,
 }
 
 impl Space {
@@ -29,39 +33,12 @@ impl Space {
             let fresh = item.fresh_for.or(call.fresh_for).unwrap_or(settings.fresh_for);
             (fresh, item.usable_for.or(call.usable_for).or(settings.usable_for))
         };
-        let fresh = self.spread(millis(fresh));
+        let jitter = call.jitter.map_or(settings.jitter, |part| part.clamp(0.0, 0.5));
+        let fresh = spread(millis(fresh), jitter);
         let usable = usable.map_or(fresh, millis).max(fresh);
-        Some(Lifetime { fresh, usable })
-    }
-
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a factor between 0.5 and 1.5 on a span of milliseconds"
-    )]
-    fn spread(&self, fresh: u64) -> u64 {
-        if self.settings.jitter == 0.0 {
-            return fresh;
-        }
-        let factor = 1.0 + (fastrand::f64() * 2.0 - 1.0) * self.settings.jitter;
-        ((fresh as f64 * factor) as u64).max(1)
-    }
-
-    /// When an entry that took `cost` milliseconds to load is to be refreshed.
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a float as an integer saturates, which is what is wanted"
-    )]
-    fn refresh_at(&self, now: u64, fresh_until: u64, cost: u64) -> u64 {
-        if self.settings.early_refresh == 0.0 {
-            return fresh_until;
-        }
-        // 1 - f64() lies in (0, 1].
-        let ahead = -(1.0 - fastrand::f64()).ln() * self.settings.early_refresh * cost.max(1) as f64;
-        fresh_until.saturating_sub(ahead as u64).max(now)
+        let local = self.local_limit(fresh, call.local_fresh_for);
+        let early = call.early_refresh.map_or(settings.early_refresh, |beta| beta.clamp(0.0, 100.0));
+        Some(Lifetime { fresh, usable, local, early })
     }
 
     fn weight(&self, value: Option<&Value>, key: &[u8], tags: &[Tag]) -> u32 {
@@ -87,15 +64,14 @@ impl Space {
         stamp: &Stamp,
     ) -> Slot {
         let now = self.shared.coarse.exact_now();
-        let local = self.local_limit(lifetime.fresh);
-        let fresh_until = now.saturating_add(local);
+        let fresh_until = now.saturating_add(lifetime.local);
         Slot {
             weight: self.weight(item.value.as_ref(), key.bytes, &item.tags),
             value: item.value,
             tagged: Self::tagged(item.tags.into(), stamp),
             epochs: stamp.epochs,
             created: stamp.started,
-            refresh_at: self.refresh_at(now, fresh_until, now.saturating_sub(stamp.started)),
+            refresh_at: refresh_at(now, fresh_until, now.saturating_sub(stamp.started), lifetime.early),
             fresh_until,
             usable_until: now.saturating_add(lifetime.usable),
             version: item.version,
@@ -119,7 +95,7 @@ impl Space {
         let fresh =
             entry.fresh_until.saturating_sub(unix).min(entry.fresh_until.saturating_sub(entry.created));
         let usable = entry.usable_until.saturating_sub(unix).min(total);
-        let fresh_until = now.saturating_add(self.local_limit(fresh));
+        let fresh_until = now.saturating_add(self.local_limit(fresh, None));
         Slot {
             weight: self.weight(value.as_ref(), key.bytes, &entry.tags),
             value,
@@ -134,8 +110,8 @@ impl Space {
         }
     }
 
-    fn local_limit(&self, fresh: u64) -> u64 {
-        match self.settings.local_fresh_for {
+    fn local_limit(&self, fresh: u64, of_call: Option<Duration>) -> u64 {
+        match of_call.or(self.settings.local_fresh_for) {
             Some(limit) if self.has_lower() => fresh.min(millis(limit)),
             _ => fresh,
         }
@@ -176,4 +152,34 @@ impl Space {
         }
         published
     }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a factor between 0.5 and 1.5 on a span of milliseconds"
+)]
+fn spread(fresh: u64, jitter: f64) -> u64 {
+    if jitter == 0.0 {
+        return fresh;
+    }
+    let factor = 1.0 + (fastrand::f64() * 2.0 - 1.0) * jitter;
+    ((fresh as f64 * factor) as u64).max(1)
+}
+
+/// When an entry that took `cost` milliseconds to load is to be refreshed.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float as an integer saturates, which is what is wanted"
+)]
+fn refresh_at(now: u64, fresh_until: u64, cost: u64, beta: f64) -> u64 {
+    if beta == 0.0 {
+        return fresh_until;
+    }
+    // 1 - f64() lies in (0, 1].
+    let ahead = -(1.0 - fastrand::f64()).ln() * beta * cost.max(1) as f64;
+    fresh_until.saturating_sub(ahead as u64).max(now)
 }

@@ -7,11 +7,11 @@
 use super::Space;
 use crate::behind::{Admission, WhenFull, Withdrawn, WriteMode};
 use crate::caches::Changing;
+use crate::call::CallOptions;
 use crate::coherence::News;
 use crate::events::{CacheEvent, EventKind};
 use crate::item::Item;
 use crate::l1::{L1Key, Published, Slot, Value};
-use crate::options::CallOptions;
 use aeth_core::cache::{Entry, PutOutcome, TierCapability};
 use aeth_core::{ClockExt, Error, ErrorKind, Key, Result, Tag};
 use std::collections::HashMap;

@@ -5,6 +5,7 @@
 mod support;
 
 mod breaker;
+mod calls;
 mod events;
 mod modes;
 mod warm;

@@ -114,7 +114,7 @@ async fn sealed_entries_cannot_be_moved_or_changed() -> Test {
         assert_eq!(reader.get(key).await?, None, "{what}");
         let explained = reader.explain(key).await?;
         assert!(
-            matches!(explained.lower, Some((_, TierReport::Entry(report))) if report.state == EntryState::Foreign)
+            matches!(explained.lower.as_slice(), [(_, TierReport::Entry(report))] if report.state == EntryState::Foreign)
         );
     }
     let other = caches.open("other", options().seal(&keys))?;
