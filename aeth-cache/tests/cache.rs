@@ -144,7 +144,7 @@ async fn a_gap_makes_everything_stale_and_loses_nothing() -> Test {
 
 #[tokio::test]
 async fn the_budget_is_shared_and_held() -> Test {
-    for engine in [L1Engine::Quick, L1Engine::Moka] {
+    for engine in [L1Engine::Quick, L1Engine::Moka, L1Engine::Adaptive] {
         let caches = Caches::builder().memory(4 << 20).engine(engine).build()?;
         let small = caches.open::<Bytes>("small", CacheOptions::raw())?;
         let large = caches.open::<Bytes>("large", CacheOptions::raw())?;
@@ -176,7 +176,7 @@ async fn the_budget_is_shared_and_held() -> Test {
 
 #[tokio::test]
 async fn a_value_larger_than_the_budget_is_not_kept_and_the_old_one_is_gone() -> Test {
-    for engine in [L1Engine::Quick, L1Engine::Moka] {
+    for engine in [L1Engine::Quick, L1Engine::Moka, L1Engine::Adaptive] {
         let caches = Caches::builder().memory(64 << 10).engine(engine).build()?;
         let cache = caches.open::<Bytes>("bytes", CacheOptions::raw())?;
         cache.put("k", Bytes::from_static(b"old")).await?;

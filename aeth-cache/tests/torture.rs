@@ -9,6 +9,7 @@ mod support;
 use aeth_cache::{Cache, CacheOptions, Caches, CallOptions, Item, L1Engine, MemoryTier};
 use aeth_core::cache::CacheTier;
 use aeth_core::sim::{Fault, FaultPlan, FaultyTier, MockClock, SimRng};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -460,16 +461,48 @@ fn torture_everything_on_moka() {
 }
 
 #[test]
+fn torture_everything_on_adaptive() {
+    let scenario = Scenario {
+        changes: ANY_CHANGE,
+        reads: ANY_READ,
+        tiers: two_tiers,
+        time: true,
+        engine: L1Engine::Adaptive,
+        ..PLAIN
+    };
+    campaign("everything_on_adaptive", scenario);
+}
+
+#[test]
 fn torture_on_threads() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
     // On several threads the test's time can run ahead of a call, which then counts as timed out.
     let scenario =
         Scenario { changes: ANY_CHANGE, reads: ANY_READ, tiers: one_tier, time: true, faults: true, ..PLAIN };
     for case in testkit::campaign("on_threads", SHORT) {
-        let scenario =
-            if case.seed() % 2 == 0 { Scenario { tiers: PLAIN.tiers, ..scenario } } else { scenario };
+        let engine = [L1Engine::Quick, L1Engine::Adaptive, L1Engine::Moka][(case.seed() / 2 % 3) as usize];
+        let tiers = if case.seed() % 2 == 0 { PLAIN.tiers } else { scenario.tiers };
+        let scenario = Scenario { tiers, engine, ..scenario };
         runtime.block_on(async { tokio::spawn(run(scenario, case.seed())).await.unwrap() });
     }
+}
+
+/// The suite sees what it is made to see: over a tier that lets void leases fill it, old values come back.
+#[test]
+fn a_tier_whose_leases_do_not_hold_is_found_out() {
+    let tiers = |rng: &SimRng, clock: &MockClock| -> Vec<Arc<dyn CacheTier>> {
+        vec![Arc::new(Slow::new(memory(clock), rng.fork("tier")).forging())]
+    };
+    let changes = &[Change::Remove, Change::Put];
+    let scenario = Scenario { changes, reads: ANY_LOAD, tiers, nodes: 2, ..PLAIN };
+    let found_out = |seed: &u64| {
+        // What a schedule leaves behind ends with its runtime.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let run = AssertUnwindSafe(|| runtime.block_on(run(scenario, *seed)));
+        std::panic::catch_unwind(run).is_err()
+    };
+    let stale = (1..=100).filter(found_out).count();
+    assert!(stale > 5, "{stale} of 100 schedules showed an old value");
 }
 
 /// Processes that read and change the same keys while their Redis is killed, frozen and started again.

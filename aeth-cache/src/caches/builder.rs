@@ -25,7 +25,7 @@ use tokio::sync::watch;
 /// The least budget of the first level.
 const LEAST: u64 = 64 << 10;
 
-/// Which engine holds the decoded first level. Both give the same answers; they differ in what they keep when
+/// Which engine holds the decoded first level. All give the same answers; they differ in what they keep when
 /// the budget is tight, and in speed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -35,6 +35,9 @@ pub enum L1Engine {
     Quick,
     /// moka (W-TinyLFU): better on loops somewhat larger than the budget.
     Moka,
+    /// Our own (adaptive W-TinyLFU): finds out whether what was wanted last or what is wanted often is wanted next,
+    /// and follows when that changes. To be chosen when misses are dear and the load is not known, or of several kinds.
+    Adaptive,
 }
 
 /// Puts [`Caches`] together; see [`Caches::builder`].
@@ -193,6 +196,7 @@ impl CachesBuilder {
         let kind = match self.engine {
             L1Engine::Quick => EngineKind::Quick,
             L1Engine::Moka => EngineKind::Moka,
+            L1Engine::Adaptive => EngineKind::Adaptive,
         };
         let mut tiers = self.tiers;
         let limits = self.limits;

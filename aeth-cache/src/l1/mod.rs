@@ -1,12 +1,13 @@
 //! The decoded first level, shared by all the caches of one [`Caches`](crate::Caches).
 //!
-//! An engine (quick_cache or moka) gives look-up, insertion, removal, weights and eviction. Everything else is
+//! An engine (quick_cache, moka or our own) gives look-up, insertion, removal, weights and eviction. Everything else is
 //! ours: expiry, generations, tags and accounts. What keeps it free of stale values is in [`Stripes`]: each key
 //! belongs to one of many stripes with a generation number. Whoever changes a key bumps the generation and
 //! changes the engine under the stripe's lock; whoever loads captures the generation first and publishes under
 //! the same lock only if it is still that one. Two keys that share a stripe can only cost each other a fill.
 
 mod account;
+mod adaptive;
 mod engine;
 mod key;
 mod moka;

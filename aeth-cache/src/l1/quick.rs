@@ -1,14 +1,13 @@
 //! The engine on quick_cache (Clock-PRO with ghosts), the default.
 
 use super::account::Accounts;
+use super::engine::shards;
 use super::{KeyRef, L1Key, NoHash, Slot};
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, Options, OptionsBuilder, Weighter};
 use std::fmt;
 use std::sync::Arc;
 
-/// A shard must be able to hold values of this size; smaller budgets get fewer shards.
-const SHARD: u64 = 4 << 20;
 /// The part of a shard that its hot entries may take, in hundredths; also the limit for one entry.
 const HOT_PERCENT: u64 = 97;
 
@@ -42,14 +41,9 @@ impl Lifecycle<L1Key, Slot> for Evictions {
 
 /// The engine remembers the keys of half as many entries as it is taken to hold beyond those that it holds.
 fn options(budget: u64, typical_entry: u64) -> Option<Options> {
-    let parallel = std::thread::available_parallelism().map_or(1, usize::from) * 4;
-    let by_size = usize::try_from(budget / SHARD).unwrap_or(usize::MAX).max(1);
-    // The engine rounds the number of shards up to a power of two.
-    let shards = parallel.min(by_size).next_power_of_two();
-    let shards = if shards > by_size { (shards / 2).max(1) } else { shards };
     let items = usize::try_from(budget / typical_entry.max(1)).unwrap_or(usize::MAX).max(64);
     OptionsBuilder::new()
-        .shards(shards)
+        .shards(shards(budget))
         .estimated_items_capacity(items)
         .weight_capacity(budget)
         .hot_allocation(0.97)

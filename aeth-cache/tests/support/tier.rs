@@ -17,11 +17,12 @@ pub struct Slow {
     rng: SimRng,
     leases: bool,
     shared: bool,
+    forging: bool,
 }
 
 impl Slow {
     pub fn new(inner: impl CacheTier, rng: SimRng) -> Self {
-        Self { inner: Arc::new(inner), rng, leases: true, shared: false }
+        Self { inner: Arc::new(inner), rng, leases: true, shared: false, forging: false }
     }
 
     /// Claims no leases.
@@ -33,6 +34,12 @@ impl Slow {
     /// Claims to be seen by other processes.
     pub fn shared(mut self) -> Self {
         self.shared = true;
+        self
+    }
+
+    /// Fills under leases that are void.
+    pub fn forging(mut self) -> Self {
+        self.forging = true;
         self
     }
 
@@ -111,6 +118,10 @@ impl CacheTier for Slow {
     ) -> Result<FillOutcome> {
         if !self.leases {
             return Err(no_leases());
+        }
+        if self.forging {
+            let put = self.inner.put_many(namespace, vec![(key.clone(), entry)]);
+            return self.around(put).await.map(|_| FillOutcome::Stored);
         }
         self.around(self.inner.fill(namespace, key, token, entry)).await
     }
