@@ -1,5 +1,6 @@
 //! A worker's part: files into chunks, chunks into blobs.
 
+use super::buffer::{Buffer, READ};
 use super::directory::{FileBatch, FileItem};
 use super::dirs::PendingDir;
 use super::queue::Job;
@@ -14,9 +15,6 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-
-/// Bytes read at once. What is read beyond a cut is copied to the next chunk's buffer, so not too many.
-const READ: usize = 256 << 10;
 
 /// A file of several chunks, which several workers make.
 #[derive(Debug)]
@@ -39,7 +37,7 @@ struct Inner {
 pub(super) struct ChunkJob {
     file: Arc<SharedFile>,
     number: usize,
-    data: Vec<u8>,
+    data: Buffer,
 }
 
 impl ChunkJob {
@@ -61,7 +59,7 @@ impl SharedFile {
     }
 
     /// Hands a chunk to the other workers, or saves it when they have enough to do.
-    pub(super) fn chunk(self: &Arc<Self>, data: Vec<u8>, run: &Run, tools: &mut Tools) -> Result<()> {
+    pub(super) fn chunk(self: &Arc<Self>, data: Buffer, run: &Run, tools: &mut Tools) -> Result<()> {
         let number = {
             let mut inner = self.inner.lock();
             inner.open += 1;
@@ -119,11 +117,12 @@ pub(super) fn work(run: &Run) {
     let _guard = FailOnPanic(run);
     let work = || -> Result<()> {
         let mut tools = run.tools()?;
+        let mut buffer = run.buffer();
         let mut busy = false;
         while let Some(job) = run.queue.pop(busy) {
             busy = true;
             match job {
-                Job::Files(batch) => save_batch(&batch, run, &mut tools)?,
+                Job::Files(batch) => save_batch(&batch, &mut buffer, run, &mut tools)?,
                 Job::Chunk(chunk) => chunk.run(run, &mut tools)?,
             }
         }
@@ -134,14 +133,13 @@ pub(super) fn work(run: &Run) {
     }
 }
 
-fn save_batch(batch: &FileBatch, run: &Run, tools: &mut Tools) -> Result<()> {
-    let mut buffer = Vec::new();
+fn save_batch(batch: &FileBatch, buffer: &mut Buffer, run: &Run, tools: &mut Tools) -> Result<()> {
     for item in &batch.items {
         if run.is_stopped() {
             return Err(cancelled());
         }
         match open_file(&batch.fd, &item.name) {
-            Ok((file, stat)) => save_file(batch, item, &file, &stat, &mut buffer, run, tools)?,
+            Ok((file, stat)) => save_file(batch, item, &file, &stat, buffer, run, tools)?,
             Err(error) => {
                 run.skip(&batch.path_of(&item.name), error);
                 batch.dir.finish(item.slot, None, run, tools)?;
@@ -190,7 +188,7 @@ fn save_file(
     item: &FileItem,
     file: &OwnedFd,
     stat: &Stat,
-    buffer: &mut Vec<u8>,
+    buffer: &mut Buffer,
     run: &Run,
     tools: &mut Tools,
 ) -> Result<()> {
@@ -259,7 +257,7 @@ fn read_chunks(
     item: &FileItem,
     file: &OwnedFd,
     stat: &Stat,
-    buffer: &mut Vec<u8>,
+    buffer: &mut Buffer,
     run: &Run,
     tools: &mut Tools,
 ) -> Result<Result<Outcome, ReadFailure>> {
@@ -270,8 +268,7 @@ fn read_chunks(
     // One byte more than it should have, so that the first read of a small file sees its end.
     let mut want = usize::try_from(stat.size).unwrap_or(READ).saturating_add(1).min(READ);
     loop {
-        buffer.reserve(want);
-        let read = match rustix::io::read(file, rustix::buffer::spare_capacity(buffer)) {
+        let read = match rustix::io::read(file, buffer.room(want)) {
             Ok(read) => read,
             Err(Errno::INTR) => continue,
             Err(error) => {
@@ -281,6 +278,7 @@ fn read_chunks(
         if read == 0 {
             break;
         }
+        buffer.filled(read);
         if run.is_stopped() {
             return Err(cancelled());
         }
@@ -288,8 +286,7 @@ fn read_chunks(
         want = READ;
         while let Some(end) = chunker.cut(buffer, &mut scanned) {
             let mut rest = run.buffer();
-            rest.extend_from_slice(buffer.get(end..).unwrap_or_default());
-            buffer.truncate(end);
+            buffer.split(end, &mut rest);
             let data = std::mem::replace(buffer, rest);
             scanned = 0;
             let target = shared.get_or_insert_with(|| SharedFile::new(Arc::clone(&batch.dir), item.slot));
@@ -299,7 +296,7 @@ fn read_chunks(
     let mut only = None;
     if !buffer.is_empty() {
         match &shared {
-            Some(shared) => shared.chunk(std::mem::take(buffer), run, tools)?,
+            Some(shared) => shared.chunk(std::mem::replace(buffer, run.buffer()), run, tools)?,
             None => {
                 only = Some(run.save(tools, BlobKind::Data, buffer)?);
                 run.progress.bytes_done(u64::try_from(buffer.len()).unwrap_or(0));

@@ -58,19 +58,30 @@ impl Gate {
 
     /// Waits for a buffer; the thread's own business, never call it on a runtime worker.
     pub(super) fn take(&self) -> Result<BytesMut> {
-        let mut state = self.state.lock();
         loop {
-            if state.closed {
-                return Err(cancelled());
+            if let Some(buffer) = self.try_take()? {
+                return Ok(buffer);
             }
-            if state.left > 0 {
-                state.left -= 1;
-                let spare = state.spare.pop();
-                drop(state);
-                return Ok(spare.unwrap_or_else(|| BytesMut::with_capacity(self.capacity)));
+            let mut state = self.state.lock();
+            if state.left == 0 && !state.closed {
+                self.freed.wait(&mut state);
             }
-            self.freed.wait(&mut state);
         }
+    }
+
+    /// A buffer, if one may be had now.
+    pub(super) fn try_take(&self) -> Result<Option<BytesMut>> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(cancelled());
+        }
+        if state.left == 0 {
+            return Ok(None);
+        }
+        state.left -= 1;
+        let spare = state.spare.pop();
+        drop(state);
+        Ok(Some(spare.unwrap_or_else(|| BytesMut::with_capacity(self.capacity))))
     }
 
     /// Gives a buffer back, or the right to one.

@@ -9,6 +9,7 @@
 //! bounded by the number of packs that may exist at once ([`gate`]) and by the bytes that may wait in the queue
 //! of chunks ([`queue`]); whoever would exceed these waits.
 
+mod buffer;
 mod directory;
 mod dirs;
 mod file;

@@ -6,11 +6,12 @@
 
 use super::gate::Gates;
 use crate::Id;
-use crate::crypto::{Hasher, Key, random};
+use crate::crypto::{Hasher, Key, OVERHEAD, random};
 use crate::format::{BlobEntry, BlobKind, MAX_BLOBS, PackBuilder};
-use aeth_core::Result;
-use bytes::Bytes;
+use aeth_core::{Error, Result};
+use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Open packs for each kind of blob.
@@ -29,14 +30,39 @@ pub(super) struct SealedPack {
     pub(super) blobs: Vec<BlobEntry>,
 }
 
-/// Takes sealed blobs and hands over full packs.
+/// Takes blobs and hands over full packs.
 #[derive(Debug)]
 pub(super) struct Packer {
-    data: [Mutex<Option<PackBuilder>>; OPEN],
-    trees: [Mutex<Option<PackBuilder>>; OPEN],
+    data: [Mutex<Option<Arc<Open>>>; OPEN],
+    trees: [Mutex<Option<Arc<Open>>>; OPEN],
+    /// A full pack of data, part of whose own name is still to be found.
+    closing: Mutex<Option<PackBuilder>>,
     coins: Mutex<(u64, u32)>,
     size: usize,
     out: Mutex<Option<mpsc::UnboundedSender<SealedPack>>>,
+}
+
+/// A pack that threads seal blobs into.
+#[derive(Debug)]
+struct Open(Mutex<OpenPack>);
+
+#[derive(Debug)]
+struct OpenPack {
+    /// Until it goes.
+    pack: Option<PackBuilder>,
+    /// No blob is added any more.
+    full: bool,
+}
+
+impl Open {
+    fn new(pack: PackBuilder) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(OpenPack { pack: Some(pack), full: false })))
+    }
+
+    /// The pack, when it is full and nobody is sealing into it: for whoever sees that first.
+    fn complete(mut open: MutexGuard<'_, OpenPack>) -> Option<PackBuilder> {
+        if open.full { open.pack.take_if(|pack| pack.is_whole()) } else { None }
+    }
 }
 
 impl Packer {
@@ -45,80 +71,144 @@ impl Packer {
         Self {
             data: Default::default(),
             trees: Default::default(),
+            closing: Mutex::default(),
             coins: Mutex::new((0, 0)),
             size,
             out: Mutex::new(Some(out)),
         }
     }
 
-    /// The name of a blob, found side by side with what an open pack's own name needs.
-    pub(super) fn name(&self, data: &[u8]) -> Id {
+    /// The name of a blob, found side by side with what a pack's own name needs.
+    pub(super) fn name(&self, key: &Key, data: &[u8]) -> Result<Id> {
         let mut hasher = Hasher::new();
         let mut rest = data;
         while !rest.is_empty() {
             // A pack that somebody is at is left alone.
-            let free = self.data.iter().filter_map(Mutex::try_lock);
-            let open = free.filter_map(|slot| MutexGuard::try_map(slot, Option::as_mut).ok());
-            let pack = open.max_by_key(|pack| pack.unhashed()).filter(|pack| pack.unhashed() >= WORTH);
-            let (now, later) = match &pack {
-                Some(pack) => rest.split_at(rest.len().min(pack.unhashed()).min(STRETCH)),
-                None => rest.split_at(rest.len().min(STRETCH)),
-            };
-            match pack {
-                Some(mut pack) => pack.hash_beside(&mut hasher, now),
-                None => hasher.update(now),
+            if let Some(mut closing) = self.closing.try_lock()
+                && let Some(pack) = &mut *closing
+            {
+                rest = hash(pack, &mut hasher, rest);
+                if pack.unhashed() < WORTH {
+                    let pack = closing.take();
+                    drop(closing);
+                    pack.map_or(Ok(()), |pack| self.send(key, pack))?;
+                }
+                continue;
             }
-            rest = later;
+            let open: [Option<Arc<Open>>; OPEN] =
+                self.data.each_ref().map(|slot| slot.try_lock().and_then(|open| open.clone()));
+            let free = open.iter().flatten().filter_map(|open| open.0.try_lock());
+            let packs = free.filter_map(|open| MutexGuard::try_map(open, |open| open.pack.as_mut()).ok());
+            match packs.max_by_key(|pack| pack.unhashed()) {
+                Some(mut pack) if pack.unhashed() >= WORTH => rest = hash(&mut pack, &mut hasher, rest),
+                _ => {
+                    let (now, later) = rest.split_at(rest.len().min(STRETCH));
+                    hasher.update(now);
+                    rest = later;
+                }
+            }
         }
-        Id::from_bytes(hasher.finish())
+        Ok(Id::from_bytes(hasher.finish()))
     }
 
-    /// Adds a sealed blob; waits while too many packs are under way.
+    /// Seals a blob into a pack, `plain` or what it was compressed to; waits while too many packs are under way.
+    /// Returns the bytes that it takes.
     pub(super) fn add(
         &self,
         gates: &Gates,
         key: &Key,
         kind: BlobKind,
         id: Id,
-        sealed: &[u8],
+        plain: &[u8],
         uncompressed: u32,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let slots = match kind {
             BlobKind::Data => &self.data,
             BlobKind::Tree => &self.trees,
         };
         let chosen = usize::from(self.coin()?);
-        let Some(slot) = slots.get(chosen) else { return Ok(()) };
+        let Some(slot) = slots.get(chosen) else { return Ok(0) };
+        let length = plain.len() + OVERHEAD;
         // Before it waits for a new one: a pack that nobody sends is a buffer that nobody gives back.
-        let full = slot.lock().take_if(|pack| !self.fits(pack, sealed.len()));
-        if let Some(pack) = full {
-            self.send(key, pack)?;
+        let full = slot.lock().take_if(|open| !self.fits(open, length));
+        if let Some(open) = full {
+            let mut pack = open.0.lock();
+            pack.full = true;
+            self.pass_on(key, kind, Open::complete(pack))?;
         }
-        let full = {
+        let (open, mut region) = {
             let mut slot = slot.lock();
-            let pack = match &mut *slot {
-                Some(pack) => pack,
-                None => slot.insert(PackBuilder::new(gates.of(kind).take()?)),
+            let open = match &*slot {
+                Some(open) => Arc::clone(open),
+                None => Arc::clone(slot.insert(Open::new(PackBuilder::new(self.buffer(gates, key, kind)?)))),
             };
-            pack.add(kind, id, sealed, uncompressed)?;
-            if pack.len() >= self.size || pack.blobs().len() >= MAX_BLOBS { slot.take() } else { None }
+            let mut pack = open.0.lock();
+            let OpenPack { pack: Some(builder), full } = &mut *pack else {
+                return Err(Error::other("an open pack has gone"));
+            };
+            let region = builder.reserve(kind, id, length, uncompressed)?;
+            if builder.len() >= self.size || builder.blobs().len() >= MAX_BLOBS {
+                *full = true;
+                *slot = None;
+            }
+            drop(pack);
+            (open, region)
         };
-        full.map_or(Ok(()), |pack| self.send(key, pack))
+        key.seal_into(plain, &mut region.bytes)?;
+        let complete = {
+            let mut pack = open.0.lock();
+            if let Some(pack) = &mut pack.pack {
+                pack.fill(region);
+            }
+            Open::complete(pack)
+        };
+        self.pass_on(key, kind, complete)?;
+        Ok(length)
+    }
+
+    /// A buffer for a pack. Whoever must wait for one sends what could be given back first.
+    fn buffer(&self, gates: &Gates, key: &Key, kind: BlobKind) -> Result<BytesMut> {
+        if let Some(buffer) = gates.of(kind).try_take()? {
+            return Ok(buffer);
+        }
+        self.send_closing(key)?;
+        gates.of(kind).take()
     }
 
     /// Whether a pack is to take so many bytes more. One that is nearly full is closed before it grows beyond its
     /// size, so that a buffer of that size is enough for it.
-    fn fits(&self, pack: &PackBuilder, length: usize) -> bool {
-        pack.len() + length <= self.size || pack.len() < self.size / 4 * 3
+    fn fits(&self, open: &Open, length: usize) -> bool {
+        let open = open.0.lock();
+        let have = open.pack.as_ref().map_or(0, PackBuilder::len);
+        have + length <= self.size || have < self.size / 4 * 3
     }
 
-    /// Hands over what is open. Two packs that fit into one are joined, so that the last of a small file's
-    /// blobs do not lie alone.
+    /// Takes a full pack. One of data waits until what is named next has found its name with it, which is cheaper
+    /// than finding it alone; one at a time.
+    fn pass_on(&self, key: &Key, kind: BlobKind, pack: Option<PackBuilder>) -> Result<()> {
+        let Some(pack) = pack else { return Ok(()) };
+        let goes = if kind == BlobKind::Data && pack.unhashed() >= WORTH {
+            self.closing.lock().replace(pack)
+        } else {
+            Some(pack)
+        };
+        goes.map_or(Ok(()), |pack| self.send(key, pack))
+    }
+
+    fn send_closing(&self, key: &Key) -> Result<()> {
+        let pack = self.closing.lock().take();
+        pack.map_or(Ok(()), |pack| self.send(key, pack))
+    }
+
+    /// Hands over what is open, when nobody adds any more. Two packs that fit into one are joined, so that the last
+    /// of a small file's blobs do not lie alone.
     pub(super) fn flush(&self, gates: &Gates, key: &Key) -> Result<()> {
+        self.send_closing(key)?;
         for (kind, slots) in [(BlobKind::Data, &self.data), (BlobKind::Tree, &self.trees)] {
             let mut last: Option<PackBuilder> = None;
             for slot in slots {
-                let Some(next) = slot.lock().take() else { continue };
+                let open = slot.lock().take();
+                let Some(next) = open.and_then(|open| open.0.lock().pack.take()) else { continue };
                 match &mut last {
                     Some(pack)
                         if pack.len() + next.len() <= self.size
@@ -165,4 +255,11 @@ impl Packer {
         *coins = (coins.0 >> 1, coins.1 - 1);
         Ok(bit)
     }
+}
+
+/// Takes a stretch of `data` into `hasher` and as much of the pack into its own name; returns the rest of `data`.
+fn hash<'a>(pack: &mut PackBuilder, hasher: &mut Hasher, data: &'a [u8]) -> &'a [u8] {
+    let (now, later) = data.split_at(data.len().min(pack.unhashed()).min(STRETCH));
+    pack.hash_beside(hasher, now);
+    later
 }

@@ -1,5 +1,6 @@
 //! From plaintext to a blob in a pack.
 
+use super::buffer::Buffer;
 use super::gate::Gates;
 use super::packer::Packer;
 use super::queue::Queue;
@@ -18,9 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Most chunks fit into this.
-const SPARE_CAPACITY: usize = 3 << 19;
-const SPARES: usize = 3;
+/// Buffers that are kept for the next chunks. More are never out: each thread has two, and few wait in the queue.
+const SPARES: usize = 64;
 
 /// Everything that the threads of one run share.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Run {
     /// Blobs that lie in packs which are not durable yet.
     pending: Mutex<HashSet<(BlobKind, Id)>>,
     /// Buffers for chunks, to be used again: touching fresh memory is slow.
-    spare: Mutex<Vec<Vec<u8>>>,
+    spare: Mutex<Vec<Buffer>>,
     pub(super) gates: Gates,
     pub(super) queue: Queue,
     pub(super) packer: Packer,
@@ -54,7 +54,6 @@ pub(super) struct Run {
 pub(super) struct Tools {
     codec: Codec,
     packed: Vec<u8>,
-    sealed: Vec<u8>,
 }
 
 impl std::fmt::Debug for Tools {
@@ -98,7 +97,7 @@ impl Run {
 
     pub(super) fn tools(&self) -> Result<Tools> {
         let codec = Codec::new(self.shared.options.compression)?;
-        Ok(Tools { codec, packed: Vec::new(), sealed: Vec::new() })
+        Ok(Tools { codec, packed: Vec::new() })
     }
 
     /// Ends the run; the first error is the one that counts.
@@ -142,14 +141,14 @@ impl Run {
     }
 
     /// An empty buffer for a chunk.
-    pub(super) fn buffer(&self) -> Vec<u8> {
-        self.spare.lock().pop().unwrap_or_else(|| Vec::with_capacity(SPARE_CAPACITY))
+    pub(super) fn buffer(&self) -> Buffer {
+        self.spare.lock().pop().unwrap_or_else(Buffer::new)
     }
 
     /// Takes a buffer back.
-    pub(super) fn reuse(&self, mut buffer: Vec<u8>) {
+    pub(super) fn reuse(&self, mut buffer: Buffer) {
         let mut spare = self.spare.lock();
-        if spare.len() < SPARES && (SPARE_CAPACITY..=2 * SPARE_CAPACITY).contains(&buffer.capacity()) {
+        if spare.len() < SPARES && buffer.is_roomy() {
             buffer.clear();
             spare.push(buffer);
         }
@@ -162,7 +161,7 @@ impl Run {
 
     /// Stores a blob unless it is there or on its way.
     pub(super) fn save(&self, tools: &mut Tools, kind: BlobKind, data: &[u8]) -> Result<Id> {
-        let id = self.packer.name(data);
+        let id = self.packer.name(&self.shared.key, data)?;
         // Pending first: a pack that becomes durable enters the index before its blobs leave this set.
         if !self.pending.lock().insert((kind, id)) {
             return Ok(id);
@@ -172,27 +171,20 @@ impl Run {
             return Ok(id);
         }
         let compresses = self.shared.config.compresses();
-        let Tools { codec, packed, sealed } = tools;
+        let Tools { codec, packed } = tools;
         packed.clear();
-        // Room for what sealing puts before it.
-        packed.resize(16, 0);
         let compressed = compresses && codec.compress(data, packed, kind == BlobKind::Tree)?;
-        let sealed = if compressed {
-            self.shared.key.seal_in_place(packed, 0)?;
-            packed.as_slice()
-        } else {
-            self.shared.key.seal_over(data, sealed)?
-        };
+        let content = if compressed { packed.as_slice() } else { data };
         let length = u32::try_from(data.len()).map_err(|_| Error::invalid("a blob has more than 4 GiB"))?;
         let uncompressed = if compressed { length } else { 0 };
-        self.packer.add(&self.gates, &self.shared.key, kind, id, sealed, uncompressed)?;
+        let stored = self.packer.add(&self.gates, &self.shared.key, kind, id, content, uncompressed)?;
         let mut counts = self.counts.lock();
         match kind {
             BlobKind::Data => counts.data_blobs += 1,
             BlobKind::Tree => counts.tree_blobs += 1,
         }
         counts.data_added += u64::from(length);
-        counts.data_added_packed += u64::try_from(sealed.len()).unwrap_or(0);
+        counts.data_added_packed += u64::try_from(stored).unwrap_or(0);
         Ok(id)
     }
 

@@ -1,5 +1,6 @@
 //! The walker's part: files that are not in a file system.
 
+use super::buffer::{Buffer, READ};
 use super::dirs::{Above, PendingDir};
 use super::file::{SharedFile, count_file};
 use super::saver::{Run, Tools};
@@ -16,8 +17,6 @@ use std::sync::Arc;
 
 /// Files that are opened ahead, each with at most 512 KiB in memory.
 const AHEAD: usize = 8;
-/// Bytes taken from a stream at once, once it is known to be long.
-const READ: usize = 256 << 10;
 
 /// A directory that is being filled.
 struct Level {
@@ -170,7 +169,7 @@ impl VirtualWalker<'_> {
                 run.progress.found(node.size);
                 let file = SharedFile::new(Arc::clone(dir), slot);
                 if !bytes.is_empty() {
-                    file.chunk(bytes.into(), run, &mut self.tools)?;
+                    file.chunk(Buffer::of(bytes.into()), run, &mut self.tools)?;
                 }
                 run.progress.file_done();
                 count_file(known, node.size, run);
@@ -205,15 +204,14 @@ impl VirtualWalker<'_> {
         mut stream: ByteStream,
     ) -> Result<Result<u64>> {
         let run = self.run;
-        let mut buffer: Vec<u8> = run.buffer();
-        buffer.extend_from_slice(&head);
+        let mut buffer = run.buffer();
+        buffer.extend(&head);
         drop(head);
         let (mut total, mut scanned) = (0_u64, 0);
         loop {
             while let Some(end) = run.shared.chunker.cut(&buffer, &mut scanned) {
                 let mut rest = run.buffer();
-                rest.extend_from_slice(buffer.get(end..).unwrap_or_default());
-                buffer.truncate(end);
+                buffer.split(end, &mut rest);
                 total += u64::try_from(end).unwrap_or(0);
                 scanned = 0;
                 file.chunk(std::mem::replace(&mut buffer, rest), run, &mut self.tools)?;
@@ -226,13 +224,14 @@ impl VirtualWalker<'_> {
                 Ok(ended) => ended,
                 Err(error) => return Ok(Err(error)),
             };
-            buffer.extend_from_slice(&more);
+            buffer.extend(&more);
             if ended {
                 break;
             }
         }
         while let Some(end) = run.shared.chunker.cut(&buffer, &mut scanned) {
-            let rest = buffer.split_off(end);
+            let mut rest = run.buffer();
+            buffer.split(end, &mut rest);
             total += u64::try_from(end).unwrap_or(0);
             scanned = 0;
             file.chunk(std::mem::replace(&mut buffer, rest), run, &mut self.tools)?;

@@ -1,6 +1,7 @@
-//! The scan for a cut, eight windows at a time.
+//! The scan for a cut, eight windows at a time, or thirty-two where the processor can.
 
 use super::tables::{Tables, WINDOW};
+use multiversion::multiversion;
 
 /// Windows that run side by side: enough to hide the latency of the two look-ups of each.
 const LANES: usize = 8;
@@ -14,7 +15,10 @@ const SPAN: usize = WINDOW + STRIDE - 1;
 /// The smallest `end` in `from..=to` at which the 64 bytes before it make a digest whose bits under `mask`
 /// are zero. `from` is at least 64, `to` at most the length of the data.
 pub(super) fn find_cut(tables: &Tables, mask: u64, data: &[u8], from: usize, to: usize) -> Option<usize> {
-    let mut at = from;
+    let mut at = match find_wide(tables, mask, data, from, to) {
+        Ok(found) => return Some(found),
+        Err(at) => at,
+    };
     while at + LANES * STRIDE <= to + 1 {
         if let Some(found) = scan_lanes(tables, mask, data.get(at - WINDOW..at + LANES * STRIDE - 1)?) {
             return Some(at + found);
@@ -27,8 +31,24 @@ pub(super) fn find_cut(tables: &Tables, mask: u64, data: &[u8], from: usize, to:
     scan_one(tables, mask, data.get(at - WINDOW..to)?).map(|found| at + found)
 }
 
+/// As much of [`find_cut`] as the processor does better: a cut, or from where on none was looked for.
+#[multiversion(targets("x86_64+avx2"))]
+fn find_wide(tables: &Tables, mask: u64, data: &[u8], from: usize, to: usize) -> Result<usize, usize> {
+    multiversion::target::match_target! {
+        "x86_64+avx2" => if mask & 31 == 31 {
+            super::wide_x86::find_cut(tables, mask, data, from, to)
+        } else {
+            Err(from)
+        },
+        _ => {
+            let _ = (tables, mask, data, to);
+            Err(from)
+        }
+    }
+}
+
 /// One window over the whole of `data`; the offset is that of the end after the first window.
-fn scan_one(tables: &Tables, mask: u64, data: &[u8]) -> Option<usize> {
+pub(super) fn scan_one(tables: &Tables, mask: u64, data: &[u8]) -> Option<usize> {
     let (first, rest) = data.split_at_checked(WINDOW)?;
     let mut digest = first.iter().fold(0, |digest, byte| tables.push(digest, *byte));
     if digest & mask == 0 {

@@ -14,6 +14,8 @@ mod lanes;
 mod polynomial;
 mod split;
 mod tables;
+#[cfg(target_arch = "x86_64")]
+mod wide_x86;
 
 pub(crate) use polynomial::Polynomial;
-pub(crate) use split::{Chunker, MIN_SIZE};
+pub(crate) use split::{Chunker, MAX_SIZE, MIN_SIZE};

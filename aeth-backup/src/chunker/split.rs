@@ -7,7 +7,7 @@ use super::tables::{Tables, WINDOW};
 /// No chunk but the last of a file is shorter, in bytes.
 pub(crate) const MIN_SIZE: usize = 512 << 10;
 /// No chunk is longer, in bytes.
-const MAX_SIZE: usize = 8 << 20;
+pub(crate) const MAX_SIZE: usize = 8 << 20;
 /// 20 bits: a cut every MiB on average.
 const MASK: u64 = (1 << 20) - 1;
 

@@ -13,6 +13,19 @@ pub(super) struct Tables {
     out: Box<[u64; 256]>,
     /// What the eight bits above the modulus reduce to, together with those bits themselves.
     modulo: Box<[u64; 256]>,
+    /// The same, for [`wide_x86`](super::wide_x86).
+    #[cfg(target_arch = "x86_64")]
+    pub(super) nibbles: Box<Nibbles>,
+}
+
+/// What a byte's two nibbles contribute each, byte by byte of a digest that lies three bits up. Each table stands
+/// twice in a row, as the shuffles of both halves of a register look it up.
+#[cfg(target_arch = "x86_64")]
+pub(super) struct Nibbles {
+    /// Of the byte that leaves the window as another comes.
+    pub(super) out: [[[u8; 32]; 2]; 7],
+    /// Of the highest byte of the digest.
+    pub(super) modulo: [[[u8; 32]; 2]; 7],
 }
 
 impl Tables {
@@ -25,7 +38,17 @@ impl Tables {
             let above = byte << (SHIFT + 8);
             *modulo = polynomial.reduce(above) | above;
         }
-        Self { out, modulo }
+        #[cfg(target_arch = "x86_64")]
+        let nibbles = Box::new(Nibbles {
+            out: by_nibbles(|byte| polynomial.reduce(out[byte] << 8)),
+            modulo: by_nibbles(|byte| modulo[byte]),
+        });
+        Self {
+            out,
+            modulo,
+            #[cfg(target_arch = "x86_64")]
+            nibbles,
+        }
     }
 
     /// Appends `byte` to a window that is not full.
@@ -40,4 +63,17 @@ impl Tables {
     pub(super) fn slide(&self, digest: u64, leaving: u8, byte: u8) -> u64 {
         self.push(digest ^ self.out[usize::from(leaving)], byte)
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn by_nibbles(value: impl Fn(usize) -> u64) -> [[[u8; 32]; 2]; 7] {
+    let mut tables = [[[0; 32]; 2]; 7];
+    for (place, table) in tables.iter_mut().enumerate() {
+        for (shift, half) in [0, 4].into_iter().zip(table) {
+            for (nibble, entry) in half.iter_mut().enumerate() {
+                *entry = (value((nibble % 16) << shift) << 3).to_le_bytes()[place];
+            }
+        }
+    }
+    tables
 }

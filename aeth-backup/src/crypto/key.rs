@@ -5,21 +5,25 @@
 //! `doc/design.rst`, section *Keys, Encryption and MAC*; D. J. Bernstein, *The Poly1305-AES
 //! message-authentication code* (2005).
 
+use super::cipher::{GROUP, Message, Prepared};
 use super::random;
-use aes::cipher::{BlockCipherEncrypt, KeyInit, KeyIvInit, StreamCipher};
+use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use aeth_core::{Error, Result};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use poly1305::Poly1305;
+use bytes::BufMut;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 const IV: usize = 16;
-const MAC: usize = 16;
+pub(super) const MAC: usize = 16;
+
+/// Bytes that are sealed at once on their way to another place: they stay in the nearest cache.
+const PIECE: usize = 32 * GROUP;
 
 /// Bytes that sealing adds.
 pub(crate) const OVERHEAD: usize = IV + MAC;
 
-type Ctr = ctr::Ctr128BE<aes::Aes256>;
+pub(super) type Ctr = ctr::Ctr128BE<aes::Aes256>;
 
 /// An encryption key with its message-authentication key.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -27,6 +31,7 @@ pub(crate) struct Key {
     encrypt: [u8; 32],
     mac_k: [u8; 16],
     mac_r: [u8; 16],
+    prepared: Prepared,
 }
 
 impl std::fmt::Debug for Key {
@@ -45,11 +50,16 @@ impl Key {
 
     /// Encryption key ‖ k ‖ r, the order in which scrypt's output is cut.
     pub(crate) fn from_bytes(bytes: &[u8; 64]) -> Self {
-        let mut key = Self { encrypt: [0; 32], mac_k: [0; 16], mac_r: [0; 16] };
-        key.encrypt.copy_from_slice(&bytes[..32]);
-        key.mac_k.copy_from_slice(&bytes[32..48]);
-        key.mac_r.copy_from_slice(&bytes[48..]);
-        key
+        let (mut encrypt, mut mac_k, mut mac_r) = ([0; 32], [0; 16], [0; 16]);
+        encrypt.copy_from_slice(&bytes[..32]);
+        mac_k.copy_from_slice(&bytes[32..48]);
+        mac_r.copy_from_slice(&bytes[48..]);
+        Self::new(encrypt, mac_k, mac_r)
+    }
+
+    fn new(encrypt: [u8; 32], mac_k: [u8; 16], mac_r: [u8; 16]) -> Self {
+        let prepared = Prepared::new(&encrypt, &mac_r);
+        Self { encrypt, mac_k, mac_r, prepared }
     }
 
     /// Seals `buffer[start..]`, where the plaintext stands behind 16 free bytes, in place, and appends the
@@ -64,38 +74,42 @@ impl Key {
             return Err(Error::invalid("a buffer to seal needs 16 free bytes before the plaintext"));
         };
         head.copy_from_slice(iv);
-        Ctr::new(&self.encrypt.into(), &(*iv).into()).apply_keystream(body);
-        let mac = self.mac(iv, body);
+        let mut message = self.message(iv);
+        let mut plain = [0; PIECE];
+        let (pieces, rest) = body.as_chunks_mut::<PIECE>();
+        for piece in pieces {
+            plain.copy_from_slice(piece);
+            message.piece::<true>(&plain, piece);
+        }
+        let plain = plain.get_mut(..rest.len()).unwrap_or_default();
+        plain.copy_from_slice(rest);
+        let mac = message.end::<true>(plain, rest);
         buffer.extend_from_slice(&mac);
         Ok(())
     }
 
-    /// Seals `plaintext` into the first bytes of `out`, and returns these. What `out` held is overwritten; it grows
-    /// where it must and never shrinks, so that using it again costs no clearing.
-    pub(crate) fn seal_over<'a>(&self, plaintext: &[u8], out: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-        let length = plaintext.len() + OVERHEAD;
-        if out.len() < length {
-            out.resize(length, 0);
-        }
+    /// Appends the sealed `plaintext` to `out`: 32 bytes more than it has.
+    pub(crate) fn seal_into(&self, plaintext: &[u8], out: &mut impl BufMut) -> Result<()> {
         let iv = fresh_iv()?;
-        let broken = || Error::other("a buffer has another length than was given to it");
-        let (head, rest) = out.split_at_mut_checked(IV).ok_or_else(broken)?;
-        let (body, rest) = rest.split_at_mut_checked(plaintext.len()).ok_or_else(broken)?;
-        let end = rest.get_mut(..MAC).ok_or_else(broken)?;
-        head.copy_from_slice(&iv);
-        Ctr::new(&self.encrypt.into(), &iv.into())
-            .try_apply_keystream_b2b(plaintext, body)
-            .map_err(|_| broken())?;
-        end.copy_from_slice(&self.mac(&iv, body));
-        out.get(..length).ok_or_else(broken)
+        let mut message = self.message(&iv);
+        out.put_slice(&iv);
+        let mut sealed = [0; PIECE];
+        let (pieces, rest) = plaintext.as_chunks::<PIECE>();
+        for piece in pieces {
+            message.piece::<true>(piece, &mut sealed);
+            out.put_slice(&sealed);
+        }
+        let sealed = sealed.get_mut(..rest.len()).unwrap_or_default();
+        let mac = message.end::<true>(rest, sealed);
+        out.put_slice(sealed);
+        out.put_slice(&mac);
+        Ok(())
     }
 
     /// Seals a copy of `plaintext`.
     pub(crate) fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>> {
         let mut buffer = Vec::with_capacity(plaintext.len() + OVERHEAD);
-        buffer.resize(IV, 0);
-        buffer.extend_from_slice(plaintext);
-        self.seal_in_place(&mut buffer, 0)?;
+        self.seal_into(plaintext, &mut buffer)?;
         Ok(buffer)
     }
 
@@ -105,26 +119,20 @@ impl Key {
     /// [`Corrupt`](aeth_core::ErrorKind::Corrupt) when it was not sealed with this key or was changed since.
     pub(crate) fn open_over<'a>(&self, sealed: &[u8], out: &'a mut Vec<u8>) -> Result<&'a [u8]> {
         let (iv, rest) = sealed.split_first_chunk().ok_or_else(too_short)?;
-        let (body, mac) = rest.split_last_chunk().ok_or_else(too_short)?;
-        self.verify(iv, body, mac)?;
+        let (body, mac) = rest.split_last_chunk::<MAC>().ok_or_else(too_short)?;
         if out.len() < body.len() {
             out.resize(body.len(), 0);
         }
         let plain = out.get_mut(..body.len()).ok_or_else(too_short)?;
-        Ctr::new(&self.encrypt.into(), iv.into())
-            .try_apply_keystream_b2b(body, plain)
-            .map_err(|_| Error::corrupt("sealed data is too long"))?;
-        Ok(plain)
-    }
-
-    fn verify(&self, iv: &[u8; IV], body: &[u8], mac: &[u8; MAC]) -> Result<()> {
-        let expected = self.mac(iv, body);
+        // Both in one pass; what was decrypted is nobody's before the code was compared.
+        let expected = self.message(iv).end::<false>(body, plain);
         // Accumulated without a branch, so that timing tells nothing of the first difference.
         let difference = expected.iter().zip(mac).fold(0, |sum, (a, b)| sum | (a ^ b));
-        if difference == 0 {
-            return Ok(());
+        if difference != 0 {
+            plain.fill(0);
+            return Err(Error::corrupt("the authentication code does not match"));
         }
-        Err(Error::corrupt("the authentication code does not match"))
+        Ok(plain)
     }
 
     /// Verifies and decrypts into a new buffer.
@@ -134,13 +142,15 @@ impl Key {
         Ok(plain)
     }
 
-    fn mac(&self, iv: &[u8; IV], ciphertext: &[u8]) -> [u8; MAC] {
+    fn message(&self, iv: &[u8; IV]) -> Message<'_> {
+        Message::new(&self.prepared, &self.encrypt, &self.mac_r, iv, self.pad(iv))
+    }
+
+    /// What hides the code: the IV under a key of its own.
+    fn pad(&self, iv: &[u8; IV]) -> [u8; MAC] {
         let mut pad = (*iv).into();
         aes::Aes128::new(&self.mac_k.into()).encrypt_block(&mut pad);
-        let mut key = Zeroizing::new([0; 32]);
-        key[..16].copy_from_slice(&self.mac_r);
-        key[16..].copy_from_slice(&pad);
-        Poly1305::new(&(*key).into()).compute_unpadded(ciphertext).into()
+        pad.into()
     }
 
     /// The JSON that a key file holds sealed.
@@ -155,11 +165,7 @@ impl Key {
     /// Reads the JSON of a key file.
     pub(crate) fn from_json(bytes: &[u8]) -> Result<Self> {
         let json: MasterJson = serde_json::from_slice(bytes).map_err(crate::error::json("master key"))?;
-        let key = Self {
-            encrypt: decode(&json.encrypt)?,
-            mac_k: decode(&json.mac.k)?,
-            mac_r: decode(&json.mac.r)?,
-        };
+        let key = Self::new(decode(&json.encrypt)?, decode(&json.mac.k)?, decode(&json.mac.r)?);
         if key.encrypt == [0; 32] || key.mac_k == [0; 16] || key.mac_r == [0; 16] {
             return Err(Error::corrupt("the master key is all zeroes"));
         }
@@ -200,18 +206,17 @@ struct MacJson {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// The first vector of Bernstein's paper, appendix B.
     #[test]
     fn poly1305_aes_vector() {
         let hex16 = |text: &str| <[u8; 16]>::try_from(hex::decode(text).unwrap()).unwrap();
-        let key = Key {
-            encrypt: [1; 32],
-            mac_k: hex16("ec074c835580741701425b623235add6"),
-            mac_r: hex16("851fc40c3467ac0be05cc20404f3f700"),
-        };
+        let (k, r) = (hex16("ec074c835580741701425b623235add6"), hex16("851fc40c3467ac0be05cc20404f3f700"));
+        let key = Key::new([1; 32], k, r);
         let iv = hex16("fb447350c4e868c52ac3275cf9d4327e");
-        assert_eq!(key.mac(&iv, &[0xf3, 0xf6]), hex16("f4c633c3044fc145f84f335cb81953de"));
+        let code = key.message(&iv).end::<false>(&[0xf3, 0xf6], &mut [0; 2]);
+        assert_eq!(code, hex16("f4c633c3044fc145f84f335cb81953de"));
     }
 
     #[test]
@@ -231,12 +236,50 @@ mod tests {
         }
         assert!(Key::random().unwrap().open(&buffer[6..]).is_err());
         assert!(key.open(&[0; 31]).is_err());
-        let mut out = Vec::new();
-        for length in [1000, 7, 0, 2000] {
-            assert_eq!(
-                key.open(key.seal_over(&vec![9; length], &mut out).unwrap()).unwrap(),
-                vec![9; length]
-            );
+    }
+
+    /// The same by the crates alone.
+    fn plainly(key: &Key, iv: &[u8; IV], plaintext: &[u8]) -> Vec<u8> {
+        let prepared = Prepared::default();
+        let message = Message::new(&prepared, &key.encrypt, &key.mac_r, iv, key.pad(iv));
+        let mut sealed = vec![0; plaintext.len()];
+        let mac = message.end::<true>(plaintext, &mut sealed);
+        [iv.as_slice(), &sealed, &mac].concat()
+    }
+
+    proptest! {
+        #[test]
+        fn every_way_seals_and_opens_alike(
+            seed in any::<u64>(), length in 0_usize..20_000, extreme in any::<bool>(), wraps in any::<bool>(),
+        ) {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut bytes = [0xff; 64];
+            let mut plain = vec![0; length];
+            let mut iv = [0xff; IV];
+            if !extreme {
+                rng.fill(&mut bytes);
+            }
+            rng.fill(&mut plain);
+            rng.fill(if wraps { &mut iv[15..] } else { &mut iv });
+            let key = Key::from_bytes(&bytes);
+            let expected = plainly(&key, &iv, &plain);
+            let mut in_place = [&[0; IV], plain.as_slice()].concat();
+            key.seal_with(&mut in_place, 0, &iv).unwrap();
+            prop_assert_eq!(&in_place, &expected);
+            let mut out = vec![1; rng.usize(..30_000)];
+            prop_assert_eq!(key.open_over(&expected, &mut out).unwrap(), &plain);
+            let mut sealed = Vec::new();
+            key.seal_into(&plain, &mut sealed).unwrap();
+            let iv: &[u8; IV] = sealed.first_chunk().unwrap();
+            prop_assert_eq!(&sealed, &plainly(&key, iv, &plain));
+            // A ciphertext of ones is the largest number that Poly1305 can meet.
+            let ones = vec![0xff; length];
+            let code = key.message(iv).end::<false>(&ones, &mut plain);
+            let mut one_by_one = Message::new(&Prepared::default(), &key.encrypt, &key.mac_r, iv, key.pad(iv));
+            let (first, rest) = ones.split_at(length / GROUP / 2 * GROUP);
+            let (to, to_rest) = plain.split_at_mut(first.len());
+            one_by_one.piece::<false>(first, to);
+            prop_assert_eq!(code, one_by_one.end::<false>(rest, to_rest));
         }
     }
 

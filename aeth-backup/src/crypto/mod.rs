@@ -1,8 +1,13 @@
 //! AES-256-CTR with Poly1305-AES, and keys out of passwords, as restic does both.
 
+mod cipher;
+#[cfg(target_arch = "x86_64")]
+mod ctr_x86;
 mod kdf;
 mod key;
 mod keyfile;
+#[cfg(target_arch = "x86_64")]
+mod poly;
 mod sha256;
 #[cfg(target_arch = "x86_64")]
 mod sha256_x86;

@@ -5,6 +5,7 @@ use crate::crypto::{Hasher, Key, OVERHEAD};
 use aeth_core::{Error, Result};
 use bytes::{BufMut, BytesMut};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 const LENGTH: usize = 4;
 const PLAIN_ENTRY: usize = 37;
@@ -52,31 +53,108 @@ pub(crate) fn pack_overhead(blobs: &[BlobEntry]) -> usize {
     blobs.iter().map(header_entry_size).sum::<usize>() + OVERHEAD + LENGTH
 }
 
-/// A pack that is being filled.
+/// A pack that is being filled. Several threads may seal blobs into it at once: each reserves its [`Region`] and gives
+/// it back full.
 #[derive(Debug)]
 pub(crate) struct PackBuilder {
+    /// The blobs that are there, as far as none before them is missing.
     bytes: BytesMut,
+    /// Those behind: `None` is being sealed.
+    behind: VecDeque<Option<BytesMut>>,
+    /// The number of the first of them.
+    next: usize,
+    /// What is left of the buffer.
+    room: BytesMut,
+    /// Bytes of all blobs, those too that are being sealed.
+    length: usize,
     blobs: Vec<BlobEntry>,
     /// Of the first `hashed` bytes.
     hasher: Hasher,
     hashed: usize,
 }
 
+/// Where a blob goes.
+#[derive(Debug)]
+pub(crate) struct Region {
+    number: usize,
+    /// To be filled to its capacity.
+    pub(crate) bytes: BytesMut,
+}
+
 impl PackBuilder {
     /// Fills `buffer`, which is emptied first.
     pub(crate) fn new(mut buffer: BytesMut) -> Self {
         buffer.clear();
-        Self { bytes: buffer, blobs: Vec::new(), hasher: Hasher::new(), hashed: 0 }
+        Self {
+            bytes: BytesMut::new(),
+            behind: VecDeque::new(),
+            next: 0,
+            room: buffer,
+            length: 0,
+            blobs: Vec::new(),
+            hasher: Hasher::new(),
+            hashed: 0,
+        }
     }
 
-    /// Appends a sealed blob.
+    /// Makes room for a sealed blob of `length` bytes.
+    pub(crate) fn reserve(
+        &mut self,
+        kind: BlobKind,
+        id: Id,
+        length: usize,
+        uncompressed: u32,
+    ) -> Result<Region> {
+        self.note(kind, id, length, uncompressed)?;
+        let bytes = if length <= self.room.capacity() {
+            let rest = self.room.split_off(length);
+            std::mem::replace(&mut self.room, rest)
+        } else {
+            // Longer than was thought of: it is copied when its turn comes.
+            BytesMut::with_capacity(length)
+        };
+        self.behind.push_back(None);
+        Ok(Region { number: self.next + self.behind.len() - 1, bytes })
+    }
+
+    /// Takes a region back.
+    pub(crate) fn fill(&mut self, region: Region) {
+        if let Some(place) = region.number.checked_sub(self.next).and_then(|at| self.behind.get_mut(at)) {
+            *place = Some(region.bytes);
+        }
+        while let Some(Some(_)) = self.behind.front() {
+            // They lie one behind the other in one buffer, so nothing is copied.
+            self.bytes.unsplit(self.behind.pop_front().flatten().unwrap_or_default());
+            self.next += 1;
+        }
+    }
+
+    /// True when no region is out.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.behind.is_empty()
+    }
+
+    /// Appends a sealed blob. No region may be out.
     pub(crate) fn add(&mut self, kind: BlobKind, id: Id, sealed: &[u8], uncompressed: u32) -> Result<()> {
+        self.note(kind, id, sealed.len(), uncompressed)?;
+        if sealed.len() > self.room.capacity() {
+            self.bytes.extend_from_slice(sealed);
+            return Ok(());
+        }
+        let rest = self.room.split_off(sealed.len());
+        let mut region = std::mem::replace(&mut self.room, rest);
+        region.extend_from_slice(sealed);
+        self.bytes.unsplit(region);
+        Ok(())
+    }
+
+    fn note(&mut self, kind: BlobKind, id: Id, length: usize, uncompressed: u32) -> Result<()> {
         let too_long = || Error::invalid("a pack cannot grow beyond 4 GiB");
-        let offset = u32::try_from(self.bytes.len()).map_err(|_| too_long())?;
-        let length = u32::try_from(sealed.len()).map_err(|_| too_long())?;
-        offset.checked_add(length).ok_or_else(too_long)?;
-        self.bytes.extend_from_slice(sealed);
-        self.blobs.push(BlobEntry { kind, id, offset, length, uncompressed });
+        let offset = u32::try_from(self.length).map_err(|_| too_long())?;
+        let short = u32::try_from(length).map_err(|_| too_long())?;
+        offset.checked_add(short).ok_or_else(too_long)?;
+        self.length += length;
+        self.blobs.push(BlobEntry { kind, id, offset, length: short, uncompressed });
         Ok(())
     }
 
@@ -104,7 +182,7 @@ impl PackBuilder {
 
     /// Bytes of blobs so far.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.length
     }
 
     /// The blobs so far.
@@ -139,9 +217,11 @@ impl PackBuilder {
             }
             header.extend_from_slice(blob.id.as_bytes());
         }
-        let sealed = key.seal(&header)?;
-        self.bytes.extend_from_slice(&sealed);
-        self.bytes.put_u32_le(u32::try_from(sealed.len()).unwrap_or(u32::MAX));
+        self.bytes.unsplit(self.room);
+        let before = self.bytes.len();
+        key.seal_into(&header, &mut self.bytes)?;
+        let length = self.bytes.len() - before;
+        self.bytes.put_u32_le(u32::try_from(length).unwrap_or(u32::MAX));
         Ok((self.bytes, self.blobs))
     }
 }
@@ -211,6 +291,39 @@ fn to_usize(value: u32) -> usize {
 mod tests {
     use super::*;
 
+    /// Regions come back in any order, and may be longer than the buffer has room for.
+    #[test]
+    fn regions_make_the_same_pack() {
+        let key = Key::random().unwrap();
+        for capacity in [0, 100, 1000, 5000] {
+            let buffer = BytesMut::with_capacity(capacity);
+            let start = buffer.as_ptr();
+            let mut pack = PackBuilder::new(buffer);
+            let mut regions = Vec::new();
+            let mut expected = Vec::new();
+            for i in 0..20_u8 {
+                let length = 32 + usize::from(i) * 7;
+                let mut region = pack.reserve(BlobKind::Data, Id::of(&[i]), length, 0).unwrap();
+                region.bytes.put_bytes(i, length);
+                expected.extend(vec![i; length]);
+                regions.insert(usize::from(i) * 5 % (regions.len() + 1), region);
+            }
+            for region in regions {
+                assert!(!pack.is_whole());
+                pack.fill(region);
+                let mut beside = Hasher::new();
+                pack.hash_beside(&mut beside, &[1; 99]);
+            }
+            assert!(pack.is_whole());
+            assert_eq!(pack.len(), expected.len());
+            let (id, bytes, blobs) = pack.finish_named(&key).unwrap();
+            assert_eq!(&bytes[..expected.len()], expected);
+            assert_eq!(id, Id::of(&bytes));
+            assert_eq!(parse_header(&key, bytes.len() as u64, &bytes).unwrap().unwrap(), blobs);
+            assert!(capacity < 5000 || bytes.as_ptr() == start, "it was copied");
+        }
+    }
+
     #[test]
     fn round_trip_and_damage() {
         let key = Key::random().unwrap();
@@ -219,6 +332,7 @@ mod tests {
             let sealed = key.seal(&vec![i; usize::from(i)]).unwrap();
             pack.add(BlobKind::Data, Id::of(&[i]), &sealed, u32::from(i % 2) * 9).unwrap();
         }
+        assert!(pack.is_whole());
         let expected = pack.blobs().to_vec();
         let mut data = Hasher::new();
         pack.hash_beside(&mut data, &[7; 150]);

@@ -131,14 +131,15 @@ impl BackupSink for BlobSink {
 
     async fn read(&self, id: &ObjectId, range: Option<Range<u64>>) -> Result<Bytes> {
         let path = self.path(id)?;
+        let options = GetOptions::default().in_one_piece();
         let Some(range) = range else {
-            return self.store.get_bytes(&path).await;
+            return self.store.get_opts(&path, options).await?.bytes().await;
         };
         if range.is_empty() {
             return Ok(Bytes::new());
         }
         let length = range.end - range.start;
-        let options = GetOptions::default().with_range(GetRange::Bounded(range));
+        let options = options.with_range(GetRange::Bounded(range));
         let bytes = self.store.get_opts(&path, options).await?.bytes().await?;
         if bytes.len() as u64 == length {
             return Ok(bytes);

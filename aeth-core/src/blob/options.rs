@@ -67,6 +67,8 @@ pub struct GetOptions {
     pub if_unmodified_since: Option<SystemTime>,
     /// A version of the past, where the store keeps versions.
     pub version: Option<String>,
+    /// The caller gathers the whole body in memory: a store that can read it in one piece need not cut it up.
+    pub in_one_piece: bool,
 }
 
 impl GetOptions {
@@ -80,6 +82,13 @@ impl GetOptions {
     #[must_use]
     pub fn with_range(mut self, range: impl Into<GetRange>) -> Self {
         self.range = Some(range.into());
+        self
+    }
+
+    /// Says that the caller gathers the whole body in memory.
+    #[must_use]
+    pub fn in_one_piece(mut self) -> Self {
+        self.in_one_piece = true;
         self
     }
 

@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 /// The size of the chunks of a streamed read.
 const CHUNK: u64 = 1 << 20;
+/// The most that is read in one piece for a caller who gathers it anyway.
+const PIECE: u64 = 64 << 20;
 /// The most that is copied out of the kernel's memory on the calling thread.
 const INLINE: u64 = 256 << 10;
 /// How often a read that others disturb begins anew.
@@ -126,7 +128,11 @@ impl Inner {
         if length == 0 {
             return Ok(Begun::Whole(Blob::new(meta, range, stream::empty().boxed())));
         }
-        if length > if wait == Wait::Never { INLINE } else { CHUNK } {
+        let at_once = if options.in_one_piece { PIECE } else { CHUNK };
+        if options.in_one_piece && wait == Wait::Never && (INLINE + 1..=PIECE).contains(&length) {
+            return Err(Fail::Again);
+        }
+        if length > if wait == Wait::Never { INLINE } else { at_once } {
             return Ok(Begun::Large(meta, range, opened.file));
         }
         let wait = if self.in_memory { Wait::Disk } else { wait };

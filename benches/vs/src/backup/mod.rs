@@ -7,7 +7,9 @@
 //! - `AETH_BENCH_SCALE` scales the data (1 by default: 1 GiB, 1 GiB and 100,000 files),
 //! - `AETH_BENCH_ROUNDS` repeats everything (2 by default; the best round of each figure counts),
 //! - `AETH_BENCH_ONLY` names one data set (`random`, `mixed`, `small`),
-//! - `AETH_BENCH_DIR` is where the data goes (6 times its size; the system's temporary directory by default),
+//! - `AETH_BENCH_DIR` is where the data goes (6 times its size; the system's temporary directory by default). All
+//!   contestants wait for what they wrote to be on the disk, so that on a slow one the walls of all are the disk's;
+//!   a file system in memory shows what the programs do,
 //! - `AETH_RUSTIC` is rustic's program, which no Debian package brings: `cargo install rustic-rs --locked` takes
 //!   about 20 minutes of a processor; without it its rows are left out.
 
@@ -154,9 +156,9 @@ fn more_sinks(dir: &Path, template: &Path, source: &Path, figures: &mut Figures)
     Ok(())
 }
 
-/// Speed is worth nothing if the result is not: restic judges what we wrote.
+/// Speed is worth nothing if the result is not right: restic judges every byte that we wrote.
 fn judge(dir: &Path) -> Result<(), BoxError> {
     let mut check = tools::restic(&dir.join("ours"), &dir.join("judge"));
-    check.arg("check");
+    check.args(["check", "--read-data"]);
     spend(check).map(drop)
 }
