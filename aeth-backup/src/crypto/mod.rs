@@ -8,6 +8,8 @@ mod key;
 mod keyfile;
 #[cfg(target_arch = "x86_64")]
 mod poly;
+#[cfg(target_arch = "x86_64")]
+mod scrypt_x86;
 mod sha256;
 #[cfg(target_arch = "x86_64")]
 mod sha256_x86;
