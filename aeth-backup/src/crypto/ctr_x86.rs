@@ -77,7 +77,7 @@ impl State {
     pub(super) fn number(&self, schedule: &Schedule) -> Number {
         let [once, fivefold] = schedule.last.map(|limbs| limbs.map(cast));
         let lanes = multiply(self.lanes.map(cast), &once, &fivefold);
-        let lanes = carry(lanes).map(|limb| bytemuck::cast::<_, [u64; 4]>(limb));
+        let lanes = carry(lanes).map(bytemuck::cast::<_, [u64; 4]>);
         Number::from_26(lanes.map(|limb| limb.iter().sum()))
     }
 }
@@ -118,7 +118,7 @@ macro_rules! kernels {
                 lanes = absorb(lanes, sealed, &eighth, &fourth);
             }
             state.counter = counter;
-            state.lanes = lanes.map(|limb| bytemuck::cast(limb));
+            state.lanes = lanes.map(bytemuck::cast);
         }
     };
 }
@@ -194,17 +194,16 @@ fn expand(key: &[u8; 32]) -> [[u8; 16]; ROUNDS] {
     let mut keys = [[0; 16]; ROUNDS];
     keys[0] = bytemuck::cast(even);
     keys[1] = bytemuck::cast(odd);
-    macro_rules! pair {
+    macro_rules! next {
         ($($number:literal $constant:literal)*) => { $(
             even = mix(even, _mm_shuffle_epi32::<0xff>(_mm_aeskeygenassist_si128::<$constant>(odd)));
             keys[$number] = bytemuck::cast(even);
-            if $number + 1 < ROUNDS {
-                odd = mix(odd, _mm_shuffle_epi32::<0xaa>(_mm_aeskeygenassist_si128::<0>(even)));
-                keys[$number + 1] = bytemuck::cast(odd);
-            }
+            odd = mix(odd, _mm_shuffle_epi32::<0xaa>(_mm_aeskeygenassist_si128::<0>(even)));
+            keys[$number + 1] = bytemuck::cast(odd);
         )* };
     }
-    pair!(2 0x01 4 0x02 6 0x04 8 0x08 10 0x10 12 0x20 14 0x40);
+    next!(2 0x01 4 0x02 6 0x04 8 0x08 10 0x10 12 0x20);
+    keys[14] = bytemuck::cast(mix(even, _mm_shuffle_epi32::<0xff>(_mm_aeskeygenassist_si128::<0x40>(odd))));
     keys
 }
 

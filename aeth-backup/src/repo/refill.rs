@@ -29,7 +29,8 @@ pub(crate) struct Refill<'a> {
     lock: &'a LockGuard,
     progress: Progress,
     watch: Watch,
-    open: [Option<PackBuilder>; 2],
+    /// In boxes: what is awaited here should stay small.
+    open: [Option<Box<PackBuilder>>; 2],
     unindexed: Vec<IndexPack>,
     pub(crate) written: u64,
 }
@@ -49,7 +50,7 @@ impl<'a> Refill<'a> {
     pub(crate) async fn add(&mut self, blob: &SealedBlob) -> Result<()> {
         let slot = usize::from(blob.entry.kind == BlobKind::Tree);
         let Some(open) = self.open.get_mut(slot) else { return Ok(()) };
-        let pack = open.get_or_insert_with(|| PackBuilder::new(BytesMut::new()));
+        let pack = open.get_or_insert_with(|| Box::new(PackBuilder::new(BytesMut::new())));
         let BlobEntry { kind, id, uncompressed, .. } = blob.entry;
         pack.add(kind, id, &blob.sealed, uncompressed)?;
         if pack.len() < self.shared.options.pack_size && pack.blobs().len() < MAX_BLOBS {
@@ -61,7 +62,7 @@ impl<'a> Refill<'a> {
         }
     }
 
-    async fn store(&mut self, pack: PackBuilder) -> Result<()> {
+    async fn store(&mut self, pack: Box<PackBuilder>) -> Result<()> {
         let shared = Arc::clone(self.shared);
         let work = self.shared.tasks.spawn_blocking(move || {
             let (bytes, blobs) = pack.finish(&shared.key)?;
