@@ -19,6 +19,7 @@ mod write;
 
 pub use breaker::BreakerState;
 pub use guard::{CallKind, Guard, Repeat};
+pub use hedge::Hedge;
 pub use settings::{BreakerSettings, HedgeSettings, Policy, Retries};
 pub use sink::PolicySink;
 pub use store::PolicyStore;

@@ -223,15 +223,16 @@ impl BreakerSettings {
 }
 
 /// When a late read is asked a second time, and the first answer taken (Dean and Barroso, *The Tail at Scale*, CACM
-/// 2013). No read is while the circuit breaker has seen more than one in ten of the last requests fail: in a
-/// brown-out more requests only add to it. Take a breaker along, therefore.
+/// 2013). No read is while more than one in five of the last reads were late, or the circuit breaker has seen more
+/// than one in ten of the last requests fail: in a brown-out more requests only add to it. Take a breaker along,
+/// therefore. The quantile is that of the last one to two thousand reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct HedgeSettings {
-    /// A read is late after this long, or after the quantile of the latencies seen, whichever is longer. Default:
-    /// 50 ms.
+    /// A read is late after this long, or after the quantile of the latencies seen lately, whichever is longer.
+    /// Default: 50 ms.
     pub after: Duration,
-    /// The quantile of the latencies seen (0 to 1). Default: 0.95.
+    /// The quantile of the latencies seen lately (0 to 1). Default: 0.95.
     pub quantile: f64,
     /// The most extra requests as a share of all reads (0 to 1). Default: 0.05.
     pub budget: f64,

@@ -1,7 +1,6 @@
 //! Putting a mirror together.
 
 use super::behind::Behind;
-use super::gather::Hedge;
 use super::location::Location;
 use super::version::HybridClock;
 use super::{Core, Inside, Mirrored, PREFIX};
@@ -9,6 +8,7 @@ use crate::blocking::blocking;
 use crate::reserved::Reserved;
 use aeth_core::blob::{BlobStore, Capabilities, Capability, Consistency, ListedSize};
 use aeth_core::observe::Counter;
+use aeth_core::policy::{Hedge, HedgeSettings};
 use aeth_core::{Clock, Error, Result, SystemClock, Tasks};
 use std::hash::RandomState;
 use std::path::PathBuf;
@@ -187,7 +187,8 @@ impl MirroredBuilder {
             limit,
             drain_every: self.drain_every,
             hybrid: HybridClock::new(Arc::clone(&clock), u32::from_le_bytes(node)),
-            hedge: Hedge::new(self.hedge.0, self.hedge.1),
+            hedge: Hedge::new(HedgeSettings::default().with_after(self.hedge.0).with_budget(self.hedge.1)),
+            hedges: Counter::new(),
             behind,
             repairs: Counter::new(),
             repairing: Arc::new(Semaphore::new(REPAIRS)),

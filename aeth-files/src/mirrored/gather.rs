@@ -2,59 +2,11 @@
 
 use super::Core;
 use super::location::Replica;
-use aeth_core::observe::{Counter, Histogram};
 use aeth_core::{BlobPath, Error, ErrorKind, Result};
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// So many reads must have been seen before their quantile counts.
-const ENOUGH: u64 = 100;
-/// The most extra requests that can be saved up.
-const MOST: f64 = 10.0;
-
-/// When a further location is asked because the first ones are late.
-#[derive(Debug)]
-pub(super) struct Hedge {
-    after: Duration,
-    share: f64,
-    tokens: Mutex<f64>,
-    times: Histogram,
-    pub(super) sent: Counter,
-}
-
-impl Hedge {
-    pub(super) fn new(after: Duration, share: f64) -> Self {
-        Self { after, share, tokens: Mutex::new(0.0), times: Histogram::new(), sent: Counter::new() }
-    }
-
-    fn earn(&self) {
-        let mut tokens = self.tokens.lock();
-        *tokens = (*tokens + self.share).min(MOST);
-    }
-
-    fn spend(&self) -> bool {
-        let mut tokens = self.tokens.lock();
-        // Shares like 0.05 are not exact in binary: twenty of them must make one.
-        let affordable = *tokens >= 1.0 - 1e-9;
-        if affordable {
-            *tokens = (*tokens - 1.0).max(0.0);
-            self.sent.increment();
-        }
-        affordable
-    }
-
-    fn delay(&self) -> Duration {
-        let seen = self.times.snapshot();
-        if seen.count() < ENOUGH {
-            return self.after;
-        }
-        self.after.max(Duration::from_nanos(seen.quantile(0.95)))
-    }
-}
 
 impl Core {
     /// The locations in the order in which they are asked: those that answer, the quickest first.
@@ -107,6 +59,7 @@ impl Core {
                             && order.len() > 0
                             && self.hedge.spend()
                         {
+                            self.hedges.increment();
                             asked.extend(order.next().map(send));
                         }
                         continue;
@@ -130,7 +83,7 @@ impl Core {
                 }
             }
         }
-        self.hedge.times.record_duration(self.clock.monotonic().saturating_sub(began));
+        self.hedge.record(self.clock.monotonic().saturating_sub(began));
         Ok(answers)
     }
 

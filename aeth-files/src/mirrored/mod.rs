@@ -21,11 +21,11 @@ use aeth_core::blob::{
     PutResult, SignedUrl, Upload, UploadId,
 };
 use aeth_core::observe::{Counter, Health, HealthCheck, Status};
+use aeth_core::policy::Hedge;
 use aeth_core::{BlobPath, Body, Clock, Error, Lifecycle, Result, Tasks};
 use async_trait::async_trait;
 use behind::Behind;
 use futures_util::{StreamExt, stream};
-use gather::Hedge;
 use location::Location;
 use std::borrow::Cow;
 use std::fmt;
@@ -59,7 +59,8 @@ const PREFIX: &str = ".aeth-mirror";
 /// checksum (of bodies up to 8 MiB, and of those that were in memory), and for a deleted blob whose deletion
 /// a location missed the mark of its death on an empty blob, until [`purge`](Self::purge). Short bodies are checked
 /// when they are read, and a bad copy is replaced by a good one before any byte is given; a long one that is bad
-/// fails at its end and is mended. Below `.aeth-mirror/` are the parts of uploads.
+/// fails at its end and is mended. A part of a blob is not checked here, because the checksum is one of the whole: an
+/// encrypted layer above does that. Below `.aeth-mirror/` are the parts of uploads.
 ///
 /// # Costs
 /// With three locations: a read is one request for the bytes and one for the metadata of another copy, at the same
@@ -113,6 +114,7 @@ pub(crate) struct Core {
     drain_every: Duration,
     hybrid: HybridClock,
     hedge: Hedge,
+    hedges: Counter,
     behind: Behind,
     repairs: Counter,
     repairing: Arc<Semaphore>,
@@ -172,7 +174,7 @@ impl Mirrored {
             .zip(core.behind.counts())
             .map(|(location, behind)| (location.name.clone(), behind, location.is_failing()))
             .collect();
-        MirroredStatistics { repairs: core.repairs.get(), hedges: core.hedge.sent.get(), locations }
+        MirroredStatistics { repairs: core.repairs.get(), hedges: core.hedges.get(), locations }
     }
 
     /// Works off the journal now, and says how many blobs were brought up to date. It also runs by itself.
