@@ -99,7 +99,7 @@ pub use checksummed::{Checksummed, Scrubbed, SumAlgorithm};
 pub use compressed::Compressed;
 #[cfg(feature = "opendal-0-59")]
 pub use dal::{OpendalAdapter, OpendalAdapterOptions};
-pub use encrypted::Encrypted;
+pub use encrypted::{Encrypted, EncryptedStatistics};
 pub use file_lock::FileLock;
 pub use files::{
     Compare, Files, FilesBuilder, IntoPath, OnProgress, Probe, Progress, Survey, SyncAction, SyncOptions,

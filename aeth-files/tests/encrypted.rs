@@ -244,3 +244,46 @@ async fn ranged_reads_beside_writers_are_of_one_state() {
     writer.await.unwrap();
     assert!(reads > 0);
 }
+
+/// A ranged read of 4 KiB under segments of 64 KiB.
+#[tokio::test]
+async fn a_ranged_read_opens_one_segment_and_two_when_it_straddles() {
+    const SIZE: usize = 64 << 10;
+    let below = MemoryStore::new();
+    let metered = Metered::new(below.clone());
+    let store = Encrypted::new(metered.clone(), Keyset::generate(SegmentSize::default()).unwrap());
+    let (blob, bytes) = (path("a"), content(1 << 20, 1));
+    store.put(&blob, bytes.clone()).await.unwrap();
+    assert_eq!(store.statistics().sealed_segments, 17);
+    // Where the second segment of the plaintext ends.
+    let seam = (2 * SIZE - HEADER_LEN - 2 * TAG_LEN) as u64;
+    let fetched = || Sums::of(&metered).counter("aeth_files_downloaded_bytes");
+    let mut before = (store.statistics().opened_segments, fetched());
+    for (start, opened, what) in [
+        (100_000, 2, "the first time, with the last segment, which proves the length"),
+        (100_000, 1, "within a segment"),
+        (seam - 4_096, 1, "up to a seam"),
+        (seam, 1, "from a seam on"),
+        (seam - 1, 2, "over a seam"),
+        (seam - 4_095, 2, "over a seam"),
+    ] {
+        let read = store.get_range(&blob, start..start + 4_096).await.unwrap();
+        assert_eq!(read, bytes[start as usize..start as usize + 4_096]);
+        let now = (store.statistics().opened_segments, fetched());
+        assert_eq!(now.0 - before.0, opened, "{what}");
+        assert!(now.1 - before.1 <= opened * SIZE as u64 + HEADER_LEN as u64, "{what}: {}", now.1 - before.1);
+        before = now;
+    }
+    // What is not touched may be anything.
+    let sealed = below.get_bytes(&blob).await.unwrap();
+    let attributes = below.head(&blob).await.unwrap().attributes.unwrap();
+    let mut garbled = vec![0; sealed.len()];
+    for touched in [0..HEADER_LEN, SIZE..2 * SIZE, 16 * SIZE..sealed.len()] {
+        garbled[touched.clone()].copy_from_slice(&sealed[touched]);
+    }
+    let options = PutOptions::default().with_attributes(attributes);
+    below.put_opts(&blob, Body::from(garbled), options).await.unwrap();
+    assert_eq!(store.get_range(&blob, 100_000..104_096).await.unwrap(), bytes[100_000..104_096]);
+    let error = store.get_range(&blob, seam..seam + 1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+}

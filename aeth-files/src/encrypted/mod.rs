@@ -3,20 +3,25 @@
 mod identity;
 mod object;
 mod read;
+mod statistics;
 mod transfer;
 mod upload;
 mod write;
+
+pub use statistics::EncryptedStatistics;
 
 use aeth_core::blob::{
     Blob, BlobStore, Capabilities, Capability, CopyOptions, GetOptions, ListOptions, ListedSize, Page,
     PresignOptions, PutOptions, PutResult, SignedUrl, Upload, UploadId,
 };
+use aeth_core::observe::{Collector, MetricsSource};
 use aeth_core::seal::Keyset;
 use aeth_core::{BlobPath, Body, Error, Result};
 use async_trait::async_trait;
 use object::{Known, plain_len, uniform};
 use parking_lot::RwLock;
 use quick_cache::sync::Cache;
+use statistics::Counters;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -56,6 +61,8 @@ const REMEMBERED: usize = 4_096;
 /// sealed as a whole when the upload completes; one that is neither completed nor aborted stays there until
 /// [`expire_uploads`](Self::expire_uploads).
 ///
+/// What is sealed and opened is counted ([`statistics`](Self::statistics), [`MetricsSource`]).
+///
 /// Keys rotate by [`replace_keyset`](Self::replace_keyset): new blobs are sealed under the new primary key, old
 /// ones open under theirs.
 ///
@@ -88,6 +95,7 @@ pub struct Encrypted {
     /// Whether a read can be tied to one state of a blob.
     pins: bool,
     opened: Arc<Cache<BlobPath, Known>>,
+    counters: Arc<Counters>,
 }
 
 impl Encrypted {
@@ -110,6 +118,7 @@ impl Encrypted {
             rebinds,
             pins: below.has(Capability::ConditionalGet),
             opened: Arc::new(Cache::new(REMEMBERED)),
+            counters: Arc::default(),
             keyset: Arc::new(RwLock::new(Arc::new(keyset))),
             inner: store,
         }
@@ -144,6 +153,12 @@ impl Encrypted {
             meta.checksum = None;
         }
         Ok(page)
+    }
+
+    /// What the layer has done.
+    #[must_use]
+    pub fn statistics(&self) -> EncryptedStatistics {
+        self.counters.read()
     }
 
     /// The keyset in use.
@@ -193,6 +208,16 @@ impl fmt::Debug for Encrypted {
             .field("inner", &self.inner)
             .field("binds", &self.binds)
             .finish_non_exhaustive()
+    }
+}
+
+impl MetricsSource for Encrypted {
+    fn component(&self) -> Cow<'_, str> {
+        "storage".into()
+    }
+
+    fn collect(&self, out: &mut dyn Collector) {
+        self.statistics().collect(&self.name, out);
     }
 }
 

@@ -35,7 +35,11 @@ impl Encrypted {
         let (aad, identity) = self.identity(keyset, meta)?;
         let opener = match &identity {
             Some(identity) => keyset.segment_opener(front, &aad, &identity.commitment)?,
-            None => keyset.segment_opener_by_trial(front, meta.size, &aad)?,
+            None => {
+                // The key is found by opening the first segment.
+                self.counters.opened.increment();
+                keyset.segment_opener_by_trial(front, meta.size, &aad)?
+            }
         };
         let map = opener.map(meta.size)?;
         Ok(Object { opener, map })

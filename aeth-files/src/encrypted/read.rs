@@ -2,12 +2,14 @@
 
 use super::Encrypted;
 use super::object::{Known, Object, plain, plain_len, shown};
+use super::statistics::Counters;
 use aeth_core::blob::{Blob, BlobMeta, ETagMatch, GetOptions, GetRange};
 use aeth_core::seal::{Cover, Keyset, Opener, RunOpener};
 use aeth_core::{BlobPath, ByteStream, Error, ErrorKind, Result, collect_stream};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Ciphertexts up to this length are opened in one piece.
 const WHOLE: u64 = 256 << 10;
@@ -33,20 +35,38 @@ impl Encrypted {
 
     async fn get_whole(&self, keyset: &Keyset, path: &BlobPath, options: GetOptions) -> Result<Blob> {
         let blob = self.inner.get_opts(path, options.clone()).await?;
-        let (aad, identity) = self.identity(keyset, &blob.meta).map_err(|error| shown(error, path))?;
-        let commitment = identity.as_ref().map(|identity| &identity.commitment);
         if blob.meta.size <= WHOLE {
             let sealed = collect_stream(blob.body, WHOLE).await?;
-            let opened = keyset.open(&aad, commitment, sealed).map_err(|error| shown(error, path))?;
+            let opened = self.open_all(keyset, &blob.meta, sealed).map_err(|error| shown(error, path))?;
             let meta = plain(blob.meta, opened.len() as u64);
             let range = 0..meta.size;
             return Ok(Blob::new(meta, range, one(opened)));
         }
+        let (aad, identity) = self.identity(keyset, &blob.meta).map_err(|error| shown(error, path))?;
+        let commitment = identity.as_ref().map(|identity| &identity.commitment);
         let opener = keyset.opener(&aad, commitment);
-        let body = open(blob.body, opener, path.clone());
+        let body = open(blob.body, opener, path.clone(), Arc::clone(&self.counters));
         let meta = self.plain_meta(keyset, blob.meta, &options).await?;
         let range = 0..meta.size;
         Ok(Blob::new(meta, range, body))
+    }
+
+    /// Opens a whole object that is in memory.
+    fn open_all(&self, keyset: &Keyset, meta: &BlobMeta, sealed: Bytes) -> Result<Bytes> {
+        let object = self.object(keyset, meta, &sealed)?;
+        // What arrived, not what was announced.
+        let map = object.opener.map(sealed.len() as u64)?;
+        let cover = match map.plaintext_len() {
+            0 => map.cover_last(),
+            length => map.cover(0..length)?,
+        };
+        self.open_cover(&object, &cover, sealed)
+    }
+
+    fn open_cover(&self, object: &Object, cover: &Cover, sealed: Bytes) -> Result<Bytes> {
+        let opened = object.opener.open_cover(cover, sealed)?;
+        self.counters.opened.add(cover.segments().len() as u64);
+        Ok(opened)
     }
 
     /// The meta of the plaintext; reads the beginning where only that tells the key.
@@ -155,7 +175,7 @@ impl Encrypted {
                 Err(error) if error.kind() == ErrorKind::Precondition => continue,
                 Err(error) => return Err(error),
             };
-            object.opener.open_cover(&last, sealed).map_err(|error| shown(error, path))?;
+            self.open_cover(&object, &last, sealed).map_err(|error| shown(error, path))?;
             if let Some(etag) = meta.etag.clone().filter(|_| self.pins) {
                 self.opened.insert(path.clone(), Known { etag, object: object.clone() });
             }
@@ -192,9 +212,9 @@ impl Encrypted {
         let sealed = cover.ciphertext();
         let body = if sealed.end - sealed.start <= WHOLE {
             let sealed = collect_stream(blob.body, WHOLE).await?;
-            one(object.opener.open_cover(cover, sealed).map_err(|error| shown(error, path))?)
+            one(self.open_cover(object, cover, sealed).map_err(|error| shown(error, path))?)
         } else {
-            run(blob.body, object.opener.run(cover), path.clone())
+            run(blob.body, object.opener.run(cover), path.clone(), Arc::clone(&self.counters))
         };
         Ok(Blob::new(meta, wanted, body))
     }
@@ -205,21 +225,23 @@ fn one(bytes: Bytes) -> ByteStream {
 }
 
 /// Opens a whole object as it arrives.
-fn open(body: ByteStream, opener: Opener, path: BlobPath) -> ByteStream {
+fn open(body: ByteStream, opener: Opener, path: BlobPath, counters: Arc<Counters>) -> ByteStream {
     stream::try_unfold(
-        (body, Bytes::new(), Some(opener), path),
+        (body, Bytes::new(), Some((opener, counters)), path),
         |(mut body, mut data, mut opener, path)| async move {
             loop {
-                let Some(active) = &mut opener else { return Ok(None) };
+                let Some((active, counters)) = &mut opener else { return Ok(None) };
                 if let Some(opened) = active.push(&mut data).map_err(|error| shown(error, &path))? {
+                    counters.opened.increment();
                     return Ok(Some((opened, (body, data, opener, path))));
                 }
                 if let Some(chunk) = body.next().await {
                     data = chunk?;
                     continue;
                 }
-                let Some(active) = opener.take() else { return Ok(None) };
+                let Some((active, counters)) = opener.take() else { return Ok(None) };
                 let last = active.finish().map_err(|error| shown(error, &path))?;
+                counters.opened.increment();
                 return Ok((!last.is_empty()).then_some((last, (body, data, None, path))));
             }
         },
@@ -228,20 +250,21 @@ fn open(body: ByteStream, opener: Opener, path: BlobPath) -> ByteStream {
 }
 
 /// Opens the segments of a range as they arrive.
-fn run(body: ByteStream, opener: RunOpener, path: BlobPath) -> ByteStream {
+fn run(body: ByteStream, opener: RunOpener, path: BlobPath, counters: Arc<Counters>) -> ByteStream {
     stream::try_unfold(
-        (body, Bytes::new(), Some(opener), path),
+        (body, Bytes::new(), Some((opener, counters)), path),
         |(mut body, mut data, mut opener, path)| async move {
             loop {
-                let Some(active) = &mut opener else { return Ok(None) };
+                let Some((active, counters)) = &mut opener else { return Ok(None) };
                 if let Some(opened) = active.push(&mut data).map_err(|error| shown(error, &path))? {
+                    counters.opened.increment();
                     return Ok(Some((opened, (body, data, opener, path))));
                 }
                 if let Some(chunk) = body.next().await {
                     data = chunk?;
                     continue;
                 }
-                let Some(active) = opener.take() else { return Ok(None) };
+                let Some((active, _)) = opener.take() else { return Ok(None) };
                 active.finish().map_err(|error| shown(error, &path))?;
                 return Ok(None);
             }

@@ -3,12 +3,14 @@
 use super::Encrypted;
 use super::identity::{Identity, check_attributes};
 use super::object::{plain_len, shown};
+use super::statistics::Counters;
 use crate::checksum::{Verifier, check_length};
 use aeth_core::blob::{PutOptions, PutResult};
 use aeth_core::seal::{Sealer, SegmentMap};
 use aeth_core::{BlobPath, Body, ByteStream, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use std::sync::Arc;
 
 /// Bodies up to this length are sealed in one piece.
 const WHOLE: usize = 1 << 20;
@@ -34,6 +36,8 @@ impl Encrypted {
                     verifier.finish().map_err(|error| shown(error, path))?;
                 }
                 let (sealed, commitment) = keyset.seal(aad, &bytes)?;
+                let segments = SegmentMap::of_plaintext(size, bytes.len() as u64)?.segment_count();
+                self.counters.sealed.add(u64::from(segments));
                 (Body::Bytes(sealed), commitment)
             }
             body => {
@@ -44,7 +48,16 @@ impl Encrypted {
                 };
                 let commitment = sealer.commitment().clone();
                 // It cannot be opened twice: the same nonces must not seal what might be other bytes.
-                (Body::once(seal(body.into_stream(), sealer, verifier, stated), length), commitment)
+                let state = Sealing {
+                    stream: body.into_stream(),
+                    data: Bytes::new(),
+                    sealer: Some(sealer),
+                    verifier,
+                    stated,
+                    read: 0,
+                    counters: Arc::clone(&self.counters),
+                };
+                (Body::once(seal(state), length), commitment)
             }
         };
         if let Some(id) = id {
@@ -64,20 +77,16 @@ struct Sealing {
     verifier: Option<Verifier>,
     stated: Option<u64>,
     read: u64,
+    counters: Arc<Counters>,
 }
 
 /// Seals a stream, segment by segment.
-fn seal(
-    stream: ByteStream,
-    sealer: Sealer,
-    verifier: Option<Verifier>,
-    stated: Option<u64>,
-) -> impl futures_core::Stream<Item = Result<Bytes>> + Send + 'static {
-    let state = Sealing { stream, data: Bytes::new(), sealer: Some(sealer), verifier, stated, read: 0 };
+fn seal(state: Sealing) -> impl futures_core::Stream<Item = Result<Bytes>> + Send + 'static {
     stream::try_unfold(state, |mut state| async move {
         loop {
             let Some(sealer) = &mut state.sealer else { return Ok(None) };
             if let Some(segment) = sealer.push(&mut state.data)? {
+                state.counters.sealed.increment();
                 return Ok(Some((segment, state)));
             }
             if let Some(chunk) = state.stream.next().await {
@@ -92,6 +101,7 @@ fn seal(
             state.verifier.take().map_or(Ok(()), Verifier::finish)?;
             let Some(sealer) = state.sealer.take() else { return Ok(None) };
             let last = sealer.finish()?;
+            state.counters.sealed.increment();
             return Ok(Some((last, state)));
         }
     })
