@@ -5,6 +5,7 @@
 //! the greatest stamp that was given out under it, so that no two writes of a stripe ever share one.
 
 use super::error::{COMPONENT, io};
+use super::read::{Fail, Step};
 use super::stamp::Stamp;
 use aeth_core::{BlobPath, Error, ErrorKind, Result};
 use parking_lot::{Mutex, MutexGuard};
@@ -52,20 +53,32 @@ impl Stripes {
         Ok((first, second))
     }
 
-    fn hold_stripe(&self, index: usize) -> Result<Held<'_>> {
-        let busy = || {
-            Error::new(ErrorKind::Busy, format!("another writer holds lock {index:02x} of the store"))
-                .with_component(COMPONENT)
-                .with_remedy("look for a process that is stopped or stuck in the middle of a write")
+    /// Holds the stripe of a path, or says [`Fail::Again`] when somebody else does.
+    pub(super) fn hold_now(&self, path: &BlobPath) -> Step<Held<'_>> {
+        let Some(mut fd) = self.stripes.get(stripe(path)).and_then(Mutex::try_lock) else {
+            return Err(Fail::Again);
         };
-        let mutex = self.stripes.get(index).ok_or_else(busy)?;
-        let mut fd = mutex.try_lock_for(self.timeout).ok_or_else(busy)?;
+        match rustix::fs::flock(self.file(&mut fd, stripe(path))?, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Held { fd, granularity: self.granularity }),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Err(Fail::Again),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The lock file of a stripe, opened the first time.
+    fn file<'a>(&self, fd: &'a mut Option<OwnedFd>, index: usize) -> Result<&'a OwnedFd> {
         if fd.is_none() {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
             let name = format!("{index:02x}");
             *fd = Some(rustix::fs::openat(&self.dir, name, flags, Mode::from(0o666)).map_err(io)?);
         }
-        let Some(file) = fd.as_ref() else { return Err(busy()) };
+        fd.as_ref().ok_or_else(|| busy(index))
+    }
+
+    fn hold_stripe(&self, index: usize) -> Result<Held<'_>> {
+        let mutex = self.stripes.get(index).ok_or_else(|| busy(index))?;
+        let mut fd = mutex.try_lock_for(self.timeout).ok_or_else(|| busy(index))?;
+        let file = self.file(&mut fd, index)?;
         let mut waited = Duration::ZERO;
         let mut pause = Duration::from_micros(20);
         loop {
@@ -78,11 +91,17 @@ impl Stripes {
                     waited += pause;
                     pause = (pause * 2).min(Duration::from_millis(2));
                 }
-                Err(Errno::WOULDBLOCK) => return Err(busy()),
+                Err(Errno::WOULDBLOCK) => return Err(busy(index)),
                 Err(error) => return Err(io(error)),
             }
         }
     }
+}
+
+fn busy(index: usize) -> Error {
+    Error::new(ErrorKind::Busy, format!("another writer holds lock {index:02x} of the store"))
+        .with_component(COMPONENT)
+        .with_remedy("look for a process that is stopped or stuck in the middle of a write")
 }
 
 fn stripe(path: &BlobPath) -> usize {

@@ -26,8 +26,8 @@ use std::sync::Arc;
 const CHUNK: u64 = 1 << 20;
 /// The most that is read in one piece for a caller who gathers it anyway.
 const PIECE: u64 = 64 << 20;
-/// The most that is copied out of the kernel's memory on the calling thread.
-const INLINE: u64 = 256 << 10;
+/// The most that is copied out of the kernel's memory, or into it, on the calling thread.
+pub(super) const INLINE: u64 = 256 << 10;
 /// How often a read that others disturb begins anew.
 const ATTEMPTS: usize = 1_000;
 

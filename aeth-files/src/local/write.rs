@@ -4,7 +4,8 @@ use super::Inner;
 use super::error::{contended, exists, io, precondition};
 use super::names::{Place, place};
 use super::options::Durability;
-use super::root::retry;
+use super::read::{Fail, INLINE, Step};
+use super::root::{Wait, retry};
 use super::sidecar::Record;
 use super::stamp::{Stamp, etag, size};
 use super::temp::Temp;
@@ -103,7 +104,34 @@ impl Inner {
         options: PutOptions,
     ) -> Result<PutResult> {
         let change = Change::of(path, &options);
-        self.fill(body, options.checksum, move |inner, temp| inner.commit(temp, &change)).await
+        match body {
+            Body::Bytes(bytes) if self.in_memory && bytes.len() as u64 <= INLINE => {
+                self.put_here(bytes, options.checksum.as_ref(), change).await
+            }
+            body => self.fill(body, options.checksum, move |inner, temp| inner.commit(temp, &change)).await,
+        }
+    }
+
+    /// A small put where nothing waits for a disk, on the calling thread: a hop to another one costs more than the
+    /// write. Only what would wait for another writer hops.
+    async fn put_here(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        checksum: Option<&Checksum>,
+        change: Change,
+    ) -> Result<PutResult> {
+        tokio::task::coop::consume_budget().await;
+        let stated = bytes.len() as u64;
+        let mut filling = Filling::new(self, checksum)?;
+        filling.write(&[bytes])?;
+        let mut temp = filling.finish(Some(stated))?;
+        match self.commit_at(&mut temp, &change, Wait::Never) {
+            Err(Fail::Again) => {
+                let inner = Arc::clone(self);
+                blocking(move || inner.commit(temp, &change)).await
+            }
+            done => done.map_err(Error::from),
+        }
     }
 
     /// Writes a body into a temporary file and then does something with it, in as few hops as it can.
@@ -150,25 +178,41 @@ impl Inner {
 
     /// Gives a temporary file the name of its blob, if the condition holds.
     pub(super) fn commit(&self, mut temp: Temp, change: &Change) -> Result<PutResult> {
+        self.commit_at(&mut temp, change, Wait::Disk).map_err(Error::from)
+    }
+
+    /// The same, or [`Fail::Again`] where it may not wait: for another writer, or for what a first blob needs.
+    fn commit_at(&self, temp: &mut Temp, change: &Change, wait: Wait) -> Step<PutResult> {
         let path = &change.path;
+        let hold = || match wait {
+            Wait::Disk => self.stripes.hold(path).map_err(Fail::from),
+            Wait::Never => self.stripes.hold_now(path),
+        };
         let place = place(path, self.layout);
-        self.keep_names(&place)?;
+        match wait {
+            Wait::Disk => self.keep_names(&place)?,
+            Wait::Never if place.cut.is_empty() => {}
+            Wait::Never => return Err(Fail::Again),
+        }
         if self.durability != Durability::None {
             // The stamp has to be on the disk with the bytes, and forcing it there takes too long to hold the
             // stripe meanwhile.
-            let stamp = self.stripes.hold(path)?.stamp(self.now(), change.record.is_some())?;
+            let stamp = hold()?.stamp(self.now(), change.record.is_some())?;
             temp.set_stamp(stamp)?;
             temp.sync()?;
         }
         for attempt in 0..ATTEMPTS {
-            let dir = self.ensure_dir(path, &place)?;
-            let held = self.stripes.hold(path)?;
+            let dir = match wait {
+                Wait::Disk => self.ensure_dir(path, &place)?,
+                Wait::Never => self.root.dir(&place.dir).map_err(|_| Fail::Again)?,
+            };
+            let held = hold()?;
             let spot = self.find(&dir, &place.name)?;
             if let Err(error) = check(path, &change.mode, spot.stat.as_ref()) {
                 drop(held);
                 // No directory stays that was made for a put that changes nothing.
                 self.prune(&place.dir);
-                return Err(error);
+                return Err(error.into());
             }
             if self.durability == Durability::None && attempt == 0 {
                 temp.set_stamp(held.stamp(self.now(), change.record.is_some())?)?;
@@ -182,7 +226,7 @@ impl Inner {
                 Ok(()) => {}
                 // The directory went, or a directory or a foreign file came: look again.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => continue,
-                Err(error) => return Err(io(error).with_key(path)),
+                Err(error) => return Err(io(error).with_key(path).into()),
             }
             if change.record.is_none() {
                 self.drop_record(path, &spot)?;
@@ -191,7 +235,7 @@ impl Inner {
             self.sync_dir(&dir, &place.dir)?;
             return Ok(PutResult::new(Some(etag(&stat))).with_size(size(&stat)));
         }
-        Err(contended(path))
+        Err(contended(path).into())
     }
 
     /// Puts the record of a file that is about to get the name, keeping that of the file that has it.
@@ -217,10 +261,10 @@ impl Inner {
         else {
             return Ok(None);
         };
-        match self.sidecars.find(path, Stamp::of(stat), size(stat), super::root::Wait::Disk) {
+        match self.sidecars.find(path, Stamp::of(stat), size(stat), Wait::Disk) {
             Ok(record) => Ok(record.map(|record| record.for_file(Stamp::of(stat), size(stat)))),
             // A damaged sidecar is replaced with its blob, and only it.
-            Err(super::read::Fail::Error(error)) if error.kind() == aeth_core::ErrorKind::Corrupt => Ok(None),
+            Err(Fail::Error(error)) if error.kind() == aeth_core::ErrorKind::Corrupt => Ok(None),
             Err(fail) => Err(Error::from(fail)),
         }
     }
