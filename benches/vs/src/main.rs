@@ -35,23 +35,23 @@ const BENCHES: &[(&str, Bench)] = &[
     ("metrics", metrics::run),
 ];
 
+/// What this program does as a process that it started itself.
+type Role = fn(&mut dyn Iterator<Item = String>) -> Result<(), BoxError>;
+
+const ROLES: &[(&str, Role)] = &[
+    (backup::process::NAME, |arguments| backup::process::main(arguments)),
+    (cache::process::NAME, |arguments| cache::process::main(arguments)),
+    (files::memory::NAME, |arguments| files::memory::main(arguments)),
+];
+
 /// The areas that the page knows; one without a bench has no rows to print.
 const AREAS: &[&str] = &["cache", "files", "db", "backup", "postgres", "metrics"];
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let name = arguments.next();
-    if name.as_deref() == Some(backup::process::NAME) {
-        return match backup::process::main(arguments) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
-        };
-    }
-    if name.as_deref() == Some(cache::process::NAME) {
-        return match cache::process::main(arguments) {
+    if let Some((_, role)) = ROLES.iter().find(|(role, _)| name.as_deref() == Some(*role)) {
+        return match role(&mut arguments) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error}");

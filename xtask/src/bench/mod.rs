@@ -32,6 +32,10 @@ pub(crate) struct Options {
     /// Prints the rows as JSON lines and leaves the page as it is.
     #[arg(long)]
     json: bool,
+    /// Takes the rows from this file of JSON lines, as `aeth-vs` prints them, instead of measuring: for figures of
+    /// a run that had the machine to itself.
+    #[arg(long, requires = "name")]
+    rows: Option<std::path::PathBuf>,
     /// Runs the root package's criterion benches of the same name as well.
     #[arg(long)]
     criterion: bool,
@@ -47,11 +51,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let names: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
         return Err(format!("no such bench; there are: {}", names.join(", ")));
     }
-    let provided = provision::everything().and_then(|()| provision::peers());
-    provided.or_else(|why| if options.json { Ok(()) } else { Err(why) })?;
+    if options.rows.is_none() {
+        let provided = provision::everything().and_then(|()| provision::peers());
+        provided.or_else(|why| if options.json { Ok(()) } else { Err(why) })?;
+    }
     let mut missed = 0;
     for (name, title) in chosen {
-        let rows = measure(name)?;
+        let rows = match &options.rows {
+            Some(file) => read(file)?,
+            None => measure(name)?,
+        };
         for row in &rows {
             println!("{}", if options.json { row.json() } else { row.line() });
         }
@@ -72,14 +81,23 @@ fn measure(name: &str) -> Result<Vec<Row>> {
         workspace::cargo(&["run", "--quiet", "--profile", "bench", "-p", "aeth-vs", "--", name]);
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(|e| format!("{command:?}: {e}"))?;
     let out = child.stdout.take().ok_or("no output")?;
-    let rows = BufReader::new(out)
+    let rows = parse(BufReader::new(out));
+    let status = child.wait().map_err(|e| e.to_string())?;
+    if status.success() { rows } else { Err(format!("the bench {name} ended with {status}")) }
+}
+
+fn read(file: &std::path::Path) -> Result<Vec<Row>> {
+    let file_of_rows = std::fs::File::open(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    parse(BufReader::new(file_of_rows))
+}
+
+fn parse(lines: impl BufRead) -> Result<Vec<Row>> {
+    lines
         .lines()
         .map_while(std::result::Result::ok)
         .filter(|line| !line.trim().is_empty())
         .map(|line| Row::parse(&line))
-        .collect::<Result<Vec<Row>>>();
-    let status = child.wait().map_err(|e| e.to_string())?;
-    if status.success() { rows } else { Err(format!("the bench {name} ended with {status}")) }
+        .collect()
 }
 
 fn criterion(name: &str) -> Result<()> {
