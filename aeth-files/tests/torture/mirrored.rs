@@ -10,8 +10,11 @@ use fastrand::Rng;
 use std::path::Path;
 use std::time::Duration;
 
+/// What makes a location evil.
+type Change = fn(FaultPlan) -> FaultPlan;
+
 /// The evils that may befall one location; those of the first two end when the location comes up.
-const EVILS: &[(&str, fn(FaultPlan) -> FaultPlan)] = &[
+const EVILS: &[(&str, Change)] = &[
     ("dead", |plan| {
         plan.go_down(Fault::unavailable());
         plan

@@ -202,9 +202,8 @@ async fn torture_mutations_of_sealed_bytes_are_detected() {
                 }
                 continue;
             }
-            let error = match store.get_bytes(&blob).await {
-                Ok(_) => panic!("{name} was not detected by a full read"),
-                Err(error) => error,
+            let Err(error) = store.get_bytes(&blob).await else {
+                panic!("{name} was not detected by a full read");
             };
             // A changed number of a key names one that is not here.
             let refused = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Denied);
