@@ -1,80 +1,31 @@
 //! The `backup` program as a user runs it: every command, its exit codes, and stock restic as the judge.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "support/program.rs"]
+mod program;
+
+use program::{PASSWORD, Program, binary, lines, text};
 use serde_json::Value;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 use testkit::{Compare, Ended, Shape, Subject, assert_same_tree, restic_in, temp_dir};
 
-const PASSWORD: &str = "a test's own password";
-const LIMIT: Duration = Duration::from_secs(300);
-
-/// `AETH_BACKUP`, or what `cargo test` has built beside this test; under `--test NAME` alone it is built here.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        if let Some(given) = std::env::var_os("AETH_BACKUP") {
-            return given.into();
-        }
-        let exe = std::env::current_exe().unwrap();
-        let program = exe.ancestors().nth(2).unwrap().join("examples/backup");
-        if !program.is_file() {
-            let mut build = Command::new(env!("CARGO"));
-            build
-                .args(["build", "--all-features", "--example", "backup"])
-                .current_dir(env!("CARGO_MANIFEST_DIR"));
-            assert!(build.status().unwrap().success(), "the example does not build");
-        }
-        program
-    })
-}
-
-/// Runs it on one or several repositories.
-fn backup<S: AsRef<OsStr>>(repos: &[&Path], args: &[S], password: Option<&str>) -> Ended {
-    let mut command = Command::new(program());
-    command.env_remove("RUST_BACKTRACE").env_remove("AETHERIUS_REPOSITORY").env_remove("AETHERIUS_PASSWORD");
-    if let Some(password) = password {
-        command.env("AETHERIUS_PASSWORD", password);
-    }
-    command.args(args);
-    for repo in repos {
-        command.arg("--repo").arg(repo);
-    }
-    let ended = Subject::start(command).wait(LIMIT);
-    let said = ended.output();
-    assert!(!said.contains("panicked"), "it panicked: {said}");
-    assert!(!said.contains(PASSWORD), "the password is in: {said}");
-    ended
+fn backup(repos: &[&Path], args: &[&str], password: Option<&str>) -> Ended {
+    let repos: Vec<&str> = repos.iter().map(|repo| text(repo)).collect();
+    Program::default().run(&repos, args, password)
 }
 
 #[track_caller]
 fn ok(repos: &[&Path], args: &[&str]) -> String {
-    let ended = backup(repos, args, Some(PASSWORD));
-    assert!(ended.ok(), "{args:?}: {}", ended.output());
-    ended.stdout
+    let repos: Vec<&str> = repos.iter().map(|repo| text(repo)).collect();
+    Program::default().ok(&repos, args)
 }
 
 #[track_caller]
 fn fails(repos: &[&Path], args: &[&str], code: i32, words: &[&str]) -> Ended {
-    let ended = backup(repos, args, Some(PASSWORD));
-    assert_eq!(ended.code, Some(code), "{args:?}: {}", ended.output());
-    for word in words {
-        assert!(ended.stderr.contains(word), "{args:?} does not say {word:?}: {}", ended.output());
-    }
-    ended
-}
-
-fn lines(text: &str) -> Vec<Value> {
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
-        .collect()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
+    let repos: Vec<&str> = repos.iter().map(|repo| text(repo)).collect();
+    Program::default().fails(&repos, args, code, words)
 }
 
 #[test]
@@ -123,6 +74,43 @@ fn a_user_backs_up_to_two_places_looks_around_and_gets_everything_back() {
     assert_same_tree(&tree, &target, Compare::full());
     fails(&[&b], &restored, 1, &["target"]);
     assert!(ok(&[&a], &["drill", "--sample", "200KiB"]).contains("passed"));
+
+    // Over what is there: only what differs, strangers removed when that is wanted, and a dry run before.
+    std::fs::write(target.join("added file"), "damaged").unwrap();
+    std::fs::write(target.join("stranger"), "x").unwrap();
+    let over = [&restored[..], &["--overwrite", "--delete"]].concat();
+    let dry = ok(&[&b], &[&over[..], &["--dry-run", "--json"]].concat());
+    let dry = lines(&dry).pop().unwrap();
+    assert_eq!(
+        (&dry["files_restored"], &dry["deleted"], &dry["dry_run"]),
+        (&1.into(), &1.into(), &true.into())
+    );
+    assert_eq!(std::fs::read(target.join("added file")).unwrap(), b"damaged");
+    let said = ok(&[&b], &over);
+    assert!(said.contains("restored 1 files") && said.contains("1 entries deleted"), "{said}");
+    assert_same_tree(&tree, &target, Compare::full());
+    let kept = [&restored[..], &["--overwrite=never"]].concat();
+    std::fs::write(target.join("added file"), "kept").unwrap();
+    ok(&[&b], &kept);
+    assert_eq!(std::fs::read(target.join("added file")).unwrap(), b"kept");
+    assert!(ok(&[&a], &["check", "--read-data-subset", "1/2"]).contains("no errors"));
+    fails(&[&a], &["check", "--read-data-subset", "3/2"], 2, &["N/T"]);
+
+    // Tags; locks; a location that is away, and what it lacks.
+    let tagged = ok(&repos, &["tag", "--add", "kept", &id]);
+    assert!(tagged.contains("1 of 1 snapshots changed"), "{tagged}");
+    let id = ok(&[&a], &["snapshots", "--json", "--tag", "kept"]);
+    let id = lines(&id)[0][0]["id"].as_str().unwrap().to_owned();
+    assert!(ok(&repos, &["unlock"]).contains("0 locks removed"));
+    std::fs::write(tree.join("for one"), "only a").unwrap();
+    ok(&[&a], &["run", "--source", text(&tree)]);
+    let lacks = backup(&repos, &["catch-up", "--dry-run"], Some(PASSWORD));
+    assert_eq!(lacks.code, Some(3), "{}", lacks.output());
+    assert!(lacks.stdout.contains(&format!("{} lacks 1 snapshots", b.display())), "{}", lacks.output());
+    ok(&repos, &["catch-up"]);
+    assert_eq!(ok(&[&b], &["dump", &format!("{place}/for one")]), "only a");
+    ok(&repos, &["forget", "latest"]);
+    std::fs::remove_file(tree.join("for one")).unwrap();
     assert!(ok(&repos, &["check", "--read-data"]).contains("no errors were found"));
     for repo in &repos {
         let said = restic_in(repo, PASSWORD).run(["check", "--read-data"]);
@@ -201,7 +189,7 @@ fn every_refusal_has_its_code_and_says_what_to_do() {
     fails(&[&repo], &["run", "--source", text(&at("missing"))], 1, &["missing"]);
     fails(&[&repo], &["run", "--source", text(&tree), "--exclude", "a[b"], 1, &["a[b", "gitignore"]);
     fails(&[&repo], &["run"], 2, &["--source"]);
-    for location in ["sftp://host/x", "ftp://x", "s3://"] {
+    for location in ["gopher://host/x", "ftp://x", "s3://"] {
         fails(&[Path::new(location)], &["snapshots"], 1, &[location]);
     }
     let json = fails(&[&away], &["snapshots", "--json"], 10, &["exit_error"]);
@@ -213,7 +201,7 @@ fn every_refusal_has_its_code_and_says_what_to_do() {
     std::fs::create_dir(&git).unwrap();
     std::fs::write(bin.join("git"), "#!/bin/sh\nexec sleep 1000\n").unwrap();
     std::fs::set_permissions(bin.join("git"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let mut hanging = Command::new(program());
+    let mut hanging = Command::new(binary());
     hanging.args(["run", "--git", text(&git), "--repo", text(&repo)]).env("AETHERIUS_PASSWORD", PASSWORD);
     hanging.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
     let mut hanging = Subject::start(hanging);
@@ -223,7 +211,7 @@ fn every_refusal_has_its_code_and_says_what_to_do() {
     }
     fails(&[&repo], &["prune", "--exclusive"], 11, &["locked", "process"]);
     drop(hanging);
-    let help = backup::<&str>(&[], &["--help"], None);
+    let help = backup(&[], &["--help"], None);
     for word in ["Exit codes", "AETHERIUS_PASSWORD", "snapshots", "restore"] {
         assert!(help.ok() && help.stdout.contains(word), "{}", help.output());
     }

@@ -65,6 +65,9 @@
 //! | free space | [`Repository::prune`]: in two phases beside running backups; replicas that were away follow when they are back |
 //! | look for damage | [`Repository::check`]: the structure, all data, or a share a day so that all is read in N days |
 //! | repair | [`repair_replicas`](Repository::repair_replicas) from another sink, then [`repair_index`](Repository::repair_index), [`repair_packs`](Repository::repair_packs), [`repair_snapshots`](Repository::repair_snapshots) |
+//! | bring locations together | each run does; [`Repository::catch_up`] at once, [`lag`](Repository::lag) says how far apart they are |
+//! | keep data from being destroyed | an append-only sink, or [`RepositoryOptions::object_lock`] with [`Repository::extend_object_locks`] |
+//! | locks | restic's, taken and refreshed by every operation, removed when their process is gone; [`Repository::locks`], [`remove_locks`](Repository::remove_locks) |
 //! | passwords | [`Repository::keys`], [`add_key`](Repository::add_key), [`change_password`](Repository::change_password), [`remove_key`](Repository::remove_key) |
 //! | another repository | [`Repository::copy_to`] |
 //!
@@ -90,6 +93,8 @@ mod error;
 mod forget;
 mod format;
 mod hook;
+#[cfg(test)]
+mod hostile;
 mod id;
 mod monitor;
 mod process;
@@ -123,9 +128,11 @@ pub use id::Id;
 pub use monitor::{BackupMonitor, BackupRecord, LocationRecord, MonitorOptions};
 pub use process::ExternalCommand;
 pub use progress::{Event, Observer, Progress, ProgressReport, Skipped};
-pub use prune::{MaxUnused, PruneBlobs, PruneBytes, PruneOptions, PrunePacks, PruneReport};
+pub use prune::{MaxUnused, ObjectLockReport, PruneBlobs, PruneBytes, PruneOptions, PrunePacks, PruneReport};
 pub use repair::{RepairOptions, RepairReport, RepairedSnapshot};
-pub use repo::{KeyInfo, Quorum, Repository, RepositoryOptions, SinkStatus, SnapshotEntry};
+pub use repo::{
+    KeyInfo, LockInfo, Quorum, Repository, RepositoryOptions, SinkLag, SinkStatus, SnapshotEntry,
+};
 pub use restore::{BlobRestoreReport, Existing, RestoreOptions, RestoreReport};
 pub use schedule::{
     BackupJob, Chore, Cron, DrillSchedule, FileScheduleStore, JobRun, Notice, PlanJob, Schedule,

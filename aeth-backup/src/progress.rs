@@ -106,19 +106,19 @@ pub enum Event<'a> {
         /// Why.
         error: &'a Error,
     },
-    /// A pack is durable in every live sink.
+    /// A pack is durable in every live sink, or in as many as the [`Quorum`](crate::Quorum) asks for.
     PackStored {
         /// Its name.
         id: Id,
         /// Its length in bytes.
         bytes: u64,
     },
-    /// An index is durable in every live sink.
+    /// An index is durable, in as many sinks.
     IndexStored {
         /// Its name.
         id: Id,
     },
-    /// The snapshot is durable: the backup exists.
+    /// The snapshot is durable, in as many sinks: the backup exists.
     SnapshotStored {
         /// Its name.
         id: Id,

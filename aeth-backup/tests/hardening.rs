@@ -127,6 +127,14 @@ impl aeth_core::backup::BackupSink for Intruder {
     async fn remove(&self, ids: &[aeth_core::backup::ObjectId]) -> aeth_core::Result<()> {
         self.inner.remove(ids).await
     }
+
+    async fn keep_until(
+        &self,
+        ids: &[aeth_core::backup::ObjectId],
+        until: SystemTime,
+    ) -> aeth_core::Result<()> {
+        self.inner.keep_until(ids, until).await
+    }
 }
 
 #[tokio::test]

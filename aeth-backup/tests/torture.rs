@@ -1,5 +1,6 @@
-//! Campaigns by seed: pruning beside writers, ours and restic's; damage in every file; runs that are killed, and
-//! sinks and disks that fail them (`campaigns/runs.rs`).
+//! Campaigns by seed: pruning beside writers, ours and restic's, as tasks, by schedules (`campaigns/schedules.rs`) and in
+//! processes that stand still (`campaigns/processes.rs`); damage in every file; runs that are killed, and sinks and
+//! disks that fail them (`campaigns/runs.rs`); rustic (`campaigns/rustic.rs`).
 //!
 //! `AETH_TORTURE_SEED` and `AETH_TORTURE_COUNT` choose a campaign; a short one is the default.
 #![allow(
@@ -11,8 +12,14 @@
 )]
 
 mod common;
+#[path = "campaigns/processes.rs"]
+mod processes;
 #[path = "campaigns/runs.rs"]
 mod runs;
+#[path = "campaigns/rustic.rs"]
+mod rustic;
+#[path = "campaigns/schedules.rs"]
+mod schedules;
 
 use aeth_backup::{
     CheckOptions, Id, MaxUnused, PathSource, Plan, PruneOptions, Quorum, RepairOptions, Repository,

@@ -32,6 +32,7 @@ const BROKEN: &[(Flaw, &str)] = &[
     (Flaw::ListFirstPage, "a-listing-has-every-object"),
     (Flaw::RemoveMissingFails, "remove-takes-exactly-its-objects"),
     (Flaw::AppendOnlyLies, "append-only-keeps-what-lasts"),
+    (Flaw::KeepLies, "keeping-is-not-pretended"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -89,10 +89,10 @@ pub use adapt::AzureOptions;
 pub use adapt::GcsOptions;
 #[cfg(feature = "http")]
 pub use adapt::HttpOptions;
-#[cfg(feature = "s3")]
-pub use adapt::S3Options;
 #[cfg(feature = "object-store-0-14")]
 pub use adapt::{AsObjectStore, Engine, ObjectStoreAdapter, ObjectStoreAdapterOptions};
+#[cfg(feature = "s3")]
+pub use adapt::{ObjectLockMode, S3ObjectLock, S3Options};
 pub use cached::{Cached, CachedBuilder, CachedStatistics};
 pub use checksummed::{Checksummed, Scrubbed, SumAlgorithm};
 #[cfg(feature = "zstd")]

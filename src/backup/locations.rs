@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::OnceCell;
 
 /// A directory that holds a replica of the repository.
@@ -119,5 +120,9 @@ impl BackupSink for LocationSink {
 
     async fn remove(&self, ids: &[ObjectId]) -> Result<()> {
         self.sink().await?.remove(ids).await
+    }
+
+    async fn keep_until(&self, ids: &[ObjectId], until: SystemTime) -> Result<()> {
+        self.sink().await?.keep_until(ids, until).await
     }
 }

@@ -7,9 +7,14 @@ mod locations;
 mod restore;
 mod run;
 mod schedule;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 pub use restore::{RestorePoint, RestoredStorage};
 pub use run::BackupRun;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use sqlite::SqliteCopy;
 
 pub use aeth_backup::*;
 

@@ -1,9 +1,9 @@
 //! Making a restore point.
 
 use super::{Backup, DATABASE_AT, FILES_AT};
-use aeth_backup::{BackupReport, BlobSource, Observer, Plan, Progress, Source};
 #[cfg(feature = "sqlite")]
-use aeth_backup::{CopySource, OnlineCopy};
+use aeth_backup::CopySource;
+use aeth_backup::{BackupReport, BlobSource, Observer, Plan, Progress, Source};
 use aeth_core::Result;
 use std::path::Path;
 use std::sync::Arc;
@@ -98,7 +98,11 @@ impl Backup {
         }
         #[cfg(feature = "sqlite")]
         if let Some(database) = &inner.database {
-            plan = plan.source(CopySource::new(DATABASE_AT, inner.data.scratch(), Online(database.clone())));
+            plan = plan.source(CopySource::new(
+                DATABASE_AT,
+                inner.data.scratch(),
+                super::SqliteCopy::new(database.clone()),
+            ));
         }
         let report = repository.backup(plan).await?;
         // A copy that could not be read is no backup of the database.
@@ -107,18 +111,5 @@ impl Backup {
             Some(skipped) => Err(skipped.error.clone().with_operation("back up the database")),
             None => Ok(report),
         }
-    }
-}
-
-/// A database that is copied while it is used.
-#[cfg(feature = "sqlite")]
-#[derive(Debug)]
-struct Online(aeth_db::Database);
-
-#[cfg(feature = "sqlite")]
-#[async_trait::async_trait]
-impl OnlineCopy for Online {
-    async fn copy_to(&self, path: &Path) -> Result<()> {
-        self.0.sqlite()?.snapshot_to(path).await.map(drop)
     }
 }

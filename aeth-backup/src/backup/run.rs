@@ -77,6 +77,8 @@ impl Repository {
     ) -> Result<BackupReport> {
         let shared = &self.shared;
         let begun = NodeTime::from(shared.clock.now()).local();
+        // Dropped with this future: what the sinks still take in the background ends with it.
+        let round = shared.sinks.round();
         let packs = shared.catch_up().await?;
         let held: u64 = packs.values().sum();
         let index = shared.reload_index().await?;
@@ -121,8 +123,15 @@ impl Repository {
         let sealed = seal_unpacked(&shared.key, &snapshot.encode()?, shared.config.compresses())?;
         let id = Id::of(&sealed);
         lock.check()?;
-        shared.sinks.write(&object(ObjectKind::Snapshot, id), &sealed).await?;
+        shared.sinks.store(&object(ObjectKind::Snapshot, id), &sealed).await?;
         run.watch.event(&Event::SnapshotStored { id });
+        // The snapshot is made: what the slower sinks lack concerns only them.
+        if shared.sinks.settle().await
+            && let Err(error) = shared.catch_up().await
+        {
+            tracing::warn!(%error, "a sink that fell behind could not be brought up to date");
+        }
+        drop(round);
 
         let changed = std::mem::take(&mut *run.changed.lock());
         let repository_bytes = held.saturating_add(added);

@@ -81,7 +81,7 @@ pub(super) async fn upload(
 async fn put_pack(run: &Arc<Run>, pack: SealedPack) -> Result<IndexPack> {
     let SealedPack { id, bytes, blobs } = pack;
     let length = u64::try_from(bytes.len()).unwrap_or(0);
-    run.shared.sinks.write(&pack_object(id, &blobs), &bytes).await?;
+    run.shared.sinks.store(&pack_object(id, &blobs), &bytes).await?;
     let entry = IndexPack { id, blobs };
     run.index.write().add(&entry);
     run.settled(&entry.blobs);
@@ -112,6 +112,6 @@ async fn write_index(shared: &Arc<Shared>, packs: Vec<IndexPack>) -> Result<Id> 
     });
     let sealed = work.await.map_err(|error| Error::other("a worker thread failed").with_source(error))??;
     let id = Id::of(&sealed);
-    shared.sinks.write(&object(ObjectKind::Index, id), &sealed).await?;
+    shared.sinks.store(&object(ObjectKind::Index, id), &sealed).await?;
     Ok(id)
 }

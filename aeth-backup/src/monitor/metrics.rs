@@ -39,6 +39,7 @@ impl MetricsSource for BackupMonitor {
                 out.gauge(&backup::LOCATION_LAST_SUCCESS, &labels, at as f64);
             }
             out.counter(&backup::LOCATION_FAILURES, &labels, location.failures);
+            out.gauge(&backup::LOCATION_LAG, &labels, location.lag_bytes as f64);
         }
     }
 }

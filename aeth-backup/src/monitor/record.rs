@@ -50,6 +50,10 @@ pub struct LocationRecord {
     pub failures: u64,
     /// Why it missed the last one, if it did.
     pub failure: Option<String>,
+    /// Objects that the other locations took since it was last up to date, and it did not.
+    pub lag_objects: u64,
+    /// Their bytes.
+    pub lag_bytes: u64,
 }
 
 impl BackupRecord {
@@ -70,11 +74,14 @@ impl BackupRecord {
                 None => {
                     location.last_success = Some(now);
                     location.failure = None;
+                    (location.lag_objects, location.lag_bytes) = (0, 0);
                     self.reached.insert(sink.name.clone());
                 }
                 Some(error) => {
                     location.failures += 1;
                     location.failure = Some(error.to_string());
+                    location.lag_objects += sink.missed_objects;
+                    location.lag_bytes += sink.missed_bytes;
                     self.lagging.push(sink.name.clone());
                 }
             }

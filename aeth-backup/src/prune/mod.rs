@@ -12,6 +12,7 @@
 //!
 //! The plan is made once and carried out on every sink. A sink that is away learns of it by the ledger.
 
+mod keep;
 mod options;
 mod phases;
 mod plan;
@@ -22,6 +23,7 @@ mod revive;
 mod survey;
 mod sweep;
 
+pub use keep::ObjectLockReport;
 pub use options::{MaxUnused, PruneOptions};
 pub use report::{PruneBlobs, PruneBytes, PrunePacks, PruneReport};
 pub(crate) use survey::pack_size;

@@ -268,10 +268,9 @@ impl Shared {
                 Err(error) => return Err(error),
             };
             let lock = lock.map_err(|error| {
-                error
-                    .with_component(sink.name())
-                    .with_key(&name)
-                    .with_remedy("remove the damaged lock file when nobody uses the repository")
+                error.with_component(sink.name()).with_key(&name).with_remedy(
+                    "remove the damaged lock (Repository::remove_locks) when nobody uses the repository",
+                )
             })?;
             if self.is_dead(id, &lock) {
                 dead.push(name);
@@ -290,7 +289,7 @@ impl Shared {
         Ok(())
     }
 
-    fn is_dead(&self, id: Id, lock: &LockFile) -> bool {
+    pub(super) fn is_dead(&self, id: Id, lock: &LockFile) -> bool {
         let now = NodeTime::from(self.clock.now());
         lock.is_stale(now, &host::machine_name(), |pid| {
             let age = now.seconds().saturating_sub(lock.time.seconds());

@@ -1,21 +1,26 @@
 //! A repository: one set of keys and content, in any number of sinks.
 
+mod heal;
 pub(crate) mod host;
 mod index;
 mod keyring;
 mod keys;
+mod late;
 mod ledger;
 mod ledger_store;
 mod load;
 mod lock;
+mod locks;
 mod open;
 mod opener;
 mod options;
 mod refill;
+mod sink;
 mod sinks;
 mod snapshots;
 mod sync;
 
+pub use heal::SinkLag;
 use host::Host;
 pub(crate) use index::{IdMap, IdSet, Index, Location};
 pub use keyring::KeyInfo;
@@ -23,11 +28,13 @@ pub(crate) use keys::joined;
 pub(crate) use ledger::{Change, Ledger, State};
 pub(crate) use load::open_blob;
 pub(crate) use lock::{LockGuard, lock_lost};
+pub use locks::LockInfo;
 pub use open::Repository;
 pub(crate) use open::Shared;
 pub(crate) use opener::{Beside, Opener};
 pub use options::{Quorum, RepositoryOptions};
 pub(crate) use refill::{Refill, SealedBlob};
-pub use sinks::SinkStatus;
-pub(crate) use sinks::{Sink, Sinks, object, pack_object};
+pub(crate) use sink::Sink;
+pub use sink::SinkStatus;
+pub(crate) use sinks::{Sinks, object, pack_object};
 pub use snapshots::SnapshotEntry;

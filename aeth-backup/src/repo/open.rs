@@ -79,7 +79,8 @@ impl Repository {
         options: RepositoryOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let sinks = wrap(sinks, &options, &clock)?;
+        let tasks = Tasks::new();
+        let sinks = wrap(sinks, &options, &clock, &tasks)?;
         for (sink, found) in sinks.all.iter().zip(read_configs(&sinks).await) {
             match found {
                 Err(error) if error.is_not_found() => {}
@@ -92,7 +93,6 @@ impl Repository {
                 }
             }
         }
-        let tasks = Tasks::new();
         let host = Host::detect(options.hostname.as_deref());
         let config = Config::create(&options)?;
         let new = NewKey { password, params: options.kdf, host: &host, clock: &clock, tasks: &tasks };
@@ -145,7 +145,8 @@ impl Repository {
         options: RepositoryOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let sinks = wrap(sinks, &options, &clock)?;
+        let tasks = Tasks::new();
+        let sinks = wrap(sinks, &options, &clock, &tasks)?;
         let configs = read_configs(&sinks).await;
         let some = configs.iter().any(Result::is_ok);
         let mut missing = None;
@@ -166,7 +167,6 @@ impl Repository {
                 .find_map(Result::err)
                 .unwrap_or_else(|| Error::unavailable("no sink")));
         }
-        let tasks = Tasks::new();
         let opens = |key: &Key| configs.iter().flatten().any(|config| open_unpacked(key, config).is_ok());
         let (key_id, key) = keys::find(&sinks, password, &tasks, opens).await?;
         let (config, config_bytes) = agree(&sinks, &configs, &key)?;
@@ -243,13 +243,14 @@ impl Shared {
 
     /// Takes sinks that failed before back in when they answer and hold this repository.
     pub(crate) async fn revive(&self) {
-        for sink in self.sinks.all.iter().filter(|sink| !sink.is_live()) {
-            match sink.read(&ObjectId::config(), None).await {
+        join_all(self.sinks.all.iter().filter(|sink| !sink.is_live()).map(|sink| async {
+            match sink.knock(&ObjectId::config()).await {
                 Ok(bytes) if bytes == self.config_bytes => sink.revive(),
                 Ok(_) => {}
                 Err(error) => tracing::debug!(sink = %sink.inner.name(), %error, "the sink is still out"),
             }
-        }
+        }))
+        .await;
     }
 
     /// The same for those who only read: never while a run of this handle writes, as a sink that missed some of
@@ -289,12 +290,12 @@ fn wrap(
     sinks: Vec<Arc<dyn BackupSink>>,
     options: &RepositoryOptions,
     clock: &Arc<dyn Clock>,
+    tasks: &Tasks,
 ) -> Result<Sinks> {
     if sinks.is_empty() {
         return Err(Error::invalid("a repository needs at least one sink"));
     }
-    let wrap = |sink| Arc::new(Sink::new(sink, Arc::clone(clock), options.sink_timeout));
-    Ok(Sinks::new(sinks.into_iter().map(wrap).collect(), options.quorum))
+    Ok(Sinks::new(sinks, options, clock, tasks))
 }
 
 async fn read_configs(sinks: &Sinks) -> Vec<Result<Bytes>> {

@@ -6,23 +6,46 @@ use crate::crypto::KdfParams;
 use crate::format::Compression;
 use std::time::Duration;
 
-/// How many sinks must take everything that a run writes for the run to be a success.
+/// Which sinks must take everything that a run writes for the run to be a success.
+///
+/// With anything but [`All`](Self::All), the others are not waited for: what they take more slowly they take in the
+/// background, up to [`upload_budget`](RepositoryOptions::upload_budget) each; beyond that they get the rest when the
+/// snapshot is made. One that gives no sign of life for [`patience`](RepositoryOptions::patience) is out, and receives
+/// what it lacks by the next run, or by [`Repository::catch_up`](crate::Repository::catch_up). The report tells of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Quorum {
     /// Every one. The default.
     #[default]
     All,
-    /// At least this many (0 counts as 1). The others are named in the report and receive what they lack at
-    /// the next run.
+    /// At least this many (0 counts as 1), whichever they are.
     AtLeast(usize),
+    /// The first one; the others follow it.
+    Primary,
 }
 
 impl Quorum {
-    pub(crate) fn needed(self, sinks: usize) -> usize {
+    /// Whether those for which `stored` is true are enough.
+    pub(crate) fn holds(self, stored: &[bool]) -> bool {
+        let count = stored.iter().filter(|stored| **stored).count();
         match self {
-            Self::All => sinks,
-            Self::AtLeast(count) => count.clamp(1, sinks.max(1)),
+            Self::All => count == stored.len(),
+            Self::AtLeast(needed) => count >= needed.clamp(1, stored.len().max(1)),
+            Self::Primary => stored.first() == Some(&true),
+        }
+    }
+
+    /// Whether any sink can be done without.
+    pub(crate) fn spares(self) -> bool {
+        self != Self::All
+    }
+
+    /// What it asks for, as the end of a message.
+    pub(crate) fn wanted(self, sinks: usize) -> String {
+        match self {
+            Self::All => format!("all {sinks} are needed"),
+            Self::AtLeast(needed) => format!("{} are needed", needed.clamp(1, sinks.max(1))),
+            Self::Primary => "the first is needed".to_owned(),
         }
     }
 }
@@ -31,8 +54,11 @@ impl Quorum {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RepositoryOptions {
-    /// How many sinks must succeed. Default: all.
+    /// Which sinks must succeed. Default: all.
     pub quorum: Quorum,
+    /// How long a sink may give no sign of life where the [`quorum`](Self::quorum) can do without it, or where another
+    /// can be read instead; taking a pack may last six times as long. Default: 10 seconds.
+    pub patience: Duration,
     /// How long one operation on one sink may take before the sink counts as failed. Default: 5 minutes.
     pub sink_timeout: Duration,
     /// How hard blobs are compressed. Default: [`Compression::Auto`].
@@ -47,6 +73,11 @@ pub struct RepositoryOptions {
     /// Fill empty sinks from the others when the repository is opened. Default: no, because an empty sink is
     /// more often a disk that is not mounted.
     pub attach_empty: bool,
+    /// How long what is written cannot be destroyed, by nobody who has the credentials of this program, in sinks whose
+    /// stores can see to that ([`SinkCapabilities::object_lock`](aeth_core::backup::SinkCapabilities::object_lock)); the
+    /// others take no notice. Let [`Repository::extend_object_locks`] run well before it is over, by a
+    /// [schedule](crate::ScheduleOptions::extend_object_locks) or on your own. Default: not at all.
+    pub object_lock: Option<Duration>,
     /// The cost of new keys. Default: calibrated to half a second.
     pub kdf: Option<KdfParams>,
     /// The format version of a new repository: 2, or 1 without compression for old tools. Default: 2.
@@ -61,12 +92,14 @@ impl Default for RepositoryOptions {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(16);
         Self {
             quorum: Quorum::All,
+            patience: Duration::from_secs(10),
             sink_timeout: Duration::from_secs(300),
             compression: Compression::Auto,
             pack_size: 16 << 20,
             threads,
             upload_budget: 32 << 20,
             attach_empty: false,
+            object_lock: None,
             kdf: None,
             version: 2,
             chunker: None,
@@ -80,6 +113,13 @@ impl RepositoryOptions {
     #[must_use]
     pub fn quorum(mut self, quorum: Quorum) -> Self {
         self.quorum = quorum;
+        self
+    }
+
+    /// Sets [`patience`](Self::patience).
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -122,6 +162,13 @@ impl RepositoryOptions {
     #[must_use]
     pub fn attach_empty(mut self, attach: bool) -> Self {
         self.attach_empty = attach;
+        self
+    }
+
+    /// Sets [`object_lock`](Self::object_lock).
+    #[must_use]
+    pub fn object_lock(mut self, time: Duration) -> Self {
+        self.object_lock = Some(time);
         self
     }
 

@@ -1,23 +1,22 @@
 //! The sinks of a repository: written all at once, read from the first that answers.
 
-use super::Quorum;
+use super::options::RepositoryOptions;
+use super::sink::{Group, Limits, Sink, SinkStatus};
 use crate::Id;
 use crate::format::{BlobEntry, BlobKind};
 use aeth_core::backup::{BackupSink, ObjectId, ObjectKind};
-use aeth_core::{Clock, ClockExt, Error, ErrorKind, Result};
+use aeth_core::{Clock, Error, Result, Tasks};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
-/// Attempts on one sink for an error that says trying again can help.
-const ATTEMPTS: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(200);
-/// What tidying up after a failed write may take.
-const DISCARD: Duration = Duration::from_secs(10);
+/// How long a sink that is not needed for the quorum may give no sign of life while it takes packs, in patiences:
+/// a pack takes longer than anything else.
+const LINGER: u32 = 6;
 
 /// The name of a content-named object.
 pub(crate) fn object(kind: ObjectKind, id: Id) -> ObjectId {
@@ -33,160 +32,43 @@ pub(crate) fn pack_object(id: Id, blobs: &[BlobEntry]) -> ObjectId {
     }
 }
 
-/// How a sink fared.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct SinkStatus {
-    /// The sink's label.
-    pub name: String,
-    /// Why it takes no part any more; `None` while it does.
-    pub error: Option<Error>,
-    /// Bytes that were written to it by this handle.
-    pub written: u64,
-}
-
-/// One sink and how it fares.
-#[derive(Debug)]
-pub(crate) struct Sink {
-    pub(crate) inner: Arc<dyn BackupSink>,
-    clock: Arc<dyn Clock>,
-    limit: Duration,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    failed: Option<Error>,
-    written: u64,
-}
-
-impl Sink {
-    pub(crate) fn new(inner: Arc<dyn BackupSink>, clock: Arc<dyn Clock>, limit: Duration) -> Self {
-        Self { inner, clock, limit, state: Mutex::new(State::default()) }
-    }
-
-    pub(crate) fn name(&self) -> String {
-        self.inner.name().into_owned()
-    }
-
-    pub(crate) fn is_live(&self) -> bool {
-        self.state.lock().failed.is_none()
-    }
-
-    pub(crate) fn fail(&self, error: Error) {
-        tracing::warn!(sink = %self.inner.name(), %error, "a backup sink failed");
-        self.state.lock().failed.get_or_insert(error);
-    }
-
-    pub(crate) fn revive(&self) {
-        self.state.lock().failed = None;
-    }
-
-    pub(crate) fn status(&self) -> SinkStatus {
-        let state = self.state.lock();
-        SinkStatus { name: self.name(), error: state.failed.clone(), written: state.written }
-    }
-
-    /// Runs an operation with the time limit, again where its error says that this can help.
-    async fn attempt<T, F>(&self, operation: &'static str, mut run: impl FnMut() -> F + Send) -> Result<T>
-    where
-        F: Future<Output = Result<T>> + Send,
-        T: Send,
-    {
-        let mut attempt = 1;
-        loop {
-            let result = self.clock.timeout(self.limit, run()).await.and_then(|result| result);
-            match result {
-                Err(error)
-                    if attempt < ATTEMPTS
-                        && error.retry().is_worthwhile()
-                        && error.kind() != ErrorKind::Timeout =>
-                {
-                    self.clock.sleep(PAUSE * attempt).await;
-                    attempt += 1;
-                }
-                other => {
-                    let name = self.name();
-                    return other.map_err(|error| error.with_operation(operation).with_component(name));
-                }
-            }
-        }
-    }
-
-    pub(crate) async fn write(&self, id: &ObjectId, bytes: &Bytes) -> Result<()> {
-        if let Err(error) = self.attempt("write", || self.inner.write(id, bytes.clone())).await {
-            self.discard(id).await;
-            return Err(error);
-        }
-        self.state.lock().written += u64::try_from(bytes.len()).unwrap_or(0);
-        Ok(())
-    }
-
-    /// Removes what a failed write may have left behind: half an index would keep everybody from reading the
-    /// repository. Nothing refers to the object yet.
-    async fn discard(&self, id: &ObjectId) {
-        let transient = id.kind().is_transient() || !self.inner.capabilities().append_only;
-        if !transient || matches!(id.kind(), ObjectKind::Config | ObjectKind::Key) {
-            return;
-        }
-        let limit = self.limit.min(DISCARD);
-        let removed = self.clock.timeout(limit, self.inner.remove(std::slice::from_ref(id))).await;
-        if let Err(error) = removed.and_then(|result| result) {
-            tracing::debug!(sink = %self.inner.name(), object = %id, %error, "a failed write may have left something");
-        }
-    }
-
-    pub(crate) async fn read(&self, id: &ObjectId, range: Option<Range<u64>>) -> Result<Bytes> {
-        self.attempt("read", || self.inner.read(id, range.clone())).await.map_err(|error| error.with_key(id))
-    }
-
-    pub(crate) async fn remove(&self, ids: &[ObjectId]) -> Result<()> {
-        self.attempt("remove", || self.inner.remove(ids)).await
-    }
-
-    /// All objects of a content-named kind, with their sizes.
-    pub(crate) async fn list(&self, kind: ObjectKind) -> Result<Vec<(Id, u64)>> {
-        let mut stream = self.inner.list(kind);
-        let mut found = Vec::new();
-        while let Some(meta) = self.next(&mut stream).await? {
-            let meta = meta.map_err(|error| error.with_operation("list").with_component(self.name()))?;
-            if let Some(hash) = meta.id.hash() {
-                found.push((Id::from_bytes(hash), meta.size));
-            }
-        }
-        found.sort_unstable();
-        Ok(found)
-    }
-
-    /// The names of all sidecars.
-    pub(crate) async fn sidecars(&self) -> Result<Vec<ObjectId>> {
-        let mut stream = self.inner.list(ObjectKind::Sidecar);
-        let mut found = Vec::new();
-        while let Some(meta) = self.next(&mut stream).await? {
-            found.push(meta.map_err(|error| error.with_operation("list").with_component(self.name()))?.id);
-        }
-        Ok(found)
-    }
-
-    async fn next<S: Stream + Unpin + Send>(&self, stream: &mut S) -> Result<Option<S::Item>>
-    where
-        S::Item: Send,
-    {
-        let next = self.clock.timeout(self.limit, stream.next()).await;
-        next.map_err(|error| error.with_operation("list").with_component(self.name()))
-    }
-}
-
 /// All sinks of a repository.
 #[derive(Debug)]
 pub(crate) struct Sinks {
     pub(crate) all: Vec<Arc<Sink>>,
-    quorum: Quorum,
+    pub(super) group: Arc<Group>,
+    pub(super) tasks: Tasks,
+    /// Ends what goes on in the background.
+    pub(super) round: Mutex<CancellationToken>,
+    /// Bytes that a sink may have before it which the others have.
+    pub(super) backlog: u64,
+    pub(super) linger: Duration,
 }
 
 impl Sinks {
-    pub(crate) fn new(all: Vec<Arc<Sink>>, quorum: Quorum) -> Self {
-        Self { all, quorum }
+    pub(crate) fn new(
+        all: Vec<Arc<dyn BackupSink>>,
+        options: &RepositoryOptions,
+        clock: &Arc<dyn Clock>,
+        tasks: &Tasks,
+    ) -> Self {
+        let group = Arc::new(Group::new(options.quorum, all.len()));
+        let limits = Limits {
+            time: options.sink_timeout,
+            patience: options.patience,
+            object_lock: options.object_lock,
+        };
+        let all = all.into_iter().enumerate();
+        let all = all
+            .map(|(at, sink)| Arc::new(Sink::new(sink, Arc::clone(clock), limits, at, Arc::clone(&group))));
+        Self {
+            all: all.collect(),
+            group,
+            tasks: tasks.clone(),
+            round: Mutex::default(),
+            backlog: u64::try_from(options.upload_budget).unwrap_or(u64::MAX),
+            linger: options.patience.saturating_mul(LINGER).min(options.sink_timeout),
+        }
     }
 
     pub(crate) fn live(&self) -> Vec<Arc<Sink>> {
@@ -199,22 +81,21 @@ impl Sinks {
 
     /// Fails when fewer sinks are left than the quorum asks for; the error is that of a sink that failed.
     pub(crate) fn check_quorum(&self) -> Result<()> {
-        let live = self.all.iter().filter(|sink| sink.is_live()).count();
-        let needed = self.quorum.needed(self.all.len());
-        if live >= needed {
+        if self.group.holds(None) {
             return Ok(());
         }
         let cause = self.all.iter().find_map(|sink| sink.status().error);
-        let error = cause.unwrap_or_else(|| Error::unavailable("no sink was given"));
-        Err(match self.all.len() {
-            1 => error,
-            total => {
-                Error::new(error.kind(), format!("{live} of {total} sinks are left and {needed} are needed"))
-                    .with_retry(error.retry())
-                    .with_source(error)
-                    .with_remedy("repair the failed sink, or allow a smaller quorum")
-            }
-        })
+        let error = cause.unwrap_or_else(|| Error::unavailable("no sink is up to date"));
+        let total = self.all.len();
+        if total == 1 {
+            return Err(error);
+        }
+        let left = self.all.iter().filter(|sink| sink.is_current()).count();
+        let wanted = self.group.quorum.wanted(total);
+        Err(Error::new(error.kind(), format!("{left} of {total} sinks are left and {wanted}"))
+            .with_retry(error.retry())
+            .with_source(error)
+            .with_remedy("repair the failed sink, or allow a smaller quorum"))
     }
 
     /// Writes to every live sink at once; one that fails is out, and the quorum decides.
@@ -262,10 +143,16 @@ impl Sinks {
     {
         let mut first: Option<Error> = None;
         let (mut order, failed): (Vec<_>, Vec<_>) = self.all.iter().partition(|sink| sink.is_live());
+        let live = order.len();
         // Those that failed are the last resort.
         order.extend(failed);
-        for sink in order {
-            let error = match sink.read(id, range.clone()).await.and_then(&check) {
+        for (number, sink) in order.into_iter().enumerate() {
+            let read = if number + 1 < live {
+                sink.read_or_pass(id, range.clone()).await
+            } else {
+                sink.read(id, range.clone()).await
+            };
+            let error = match read.and_then(&check) {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };

@@ -43,6 +43,9 @@ impl Shared {
             self.spread_ledger().await?;
             self.remove_removed_keys(&ledger).await?;
         }
+        for sink in self.sinks.live() {
+            sink.complete();
+        }
         Ok(packs)
     }
 

@@ -1,5 +1,6 @@
 //! The driver thread: walks the snapshot, makes directories, plans the packs, links and finishes.
 
+use super::delta::Candidate;
 use super::options::{Existing, RestoreOptions, RestoreReport};
 use super::work::{FileTarget, PackJob, Restore, Use};
 use super::{metadata, target};
@@ -81,10 +82,14 @@ fn run(
         files: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
         verified: AtomicU64::new(0),
+        unchanged: AtomicU64::new(0),
+        unchanged_bytes: AtomicU64::new(0),
+        deleted: AtomicU64::new(0),
         jobs: Mutex::default(),
     };
     let mut driver = Driver::new(&restore)?;
     driver.start(root)?;
+    driver.compare()?;
     driver.flush()?;
     let directories = driver.finish();
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -92,6 +97,10 @@ fn run(
         files: load(&restore.files),
         directories,
         bytes: load(&restore.bytes),
+        unchanged: load(&restore.unchanged),
+        unchanged_bytes: load(&restore.unchanged_bytes),
+        deleted: load(&restore.deleted),
+        dry_run: restore.options.dry_run,
         verified: load(&restore.verified),
         skipped: restore.skipped.take(),
         skipped_total: restore.skipped.total(),
@@ -99,13 +108,16 @@ fn run(
     })
 }
 
-struct Driver<'a> {
-    restore: &'a Restore,
-    existing: Existing,
+pub(super) struct Driver<'a> {
+    pub(super) restore: &'a Restore,
+    pub(super) existing: Existing,
+    pub(super) dry_run: bool,
     include: Vec<Vec<Vec<u8>>>,
     /// Pack → blob → where it goes.
     batch: HashMap<Id, HashMap<Id, (BlobEntry, Vec<Use>)>>,
     batched: usize,
+    /// Files that are there, to be compared together.
+    pub(super) candidates: Vec<Candidate>,
     /// The first name of each inode that has several.
     inodes: HashMap<(u64, u64), PathBuf>,
     links: Vec<(PathBuf, PathBuf, Vec<u8>)>,
@@ -120,9 +132,11 @@ impl<'a> Driver<'a> {
         Ok(Self {
             restore,
             existing: restore.options.existing,
+            dry_run: restore.options.dry_run,
             include,
             batch: HashMap::new(),
             batched: 0,
+            candidates: Vec::new(),
             inodes: HashMap::new(),
             links: Vec::new(),
             specials: Vec::new(),
@@ -133,7 +147,7 @@ impl<'a> Driver<'a> {
     fn start(&mut self, root: Id) -> Result<()> {
         let target = self.restore.options.target.clone();
         let Some(place) = self.restore.options.root.clone() else {
-            target::prepare(&target, self.existing)?;
+            target::prepare(&target, self.existing, self.dry_run)?;
             return self.directory(root, &target, &mut Vec::new());
         };
         let segments = split(place.as_bytes())?;
@@ -153,14 +167,16 @@ impl<'a> Driver<'a> {
         match found {
             Some(node) if node.kind != NodeKind::Dir => {
                 target::refuse_existing(&target, self.existing)?;
-                if let Some(parent) = target.parent() {
+                if let Some(parent) = target.parent()
+                    && !self.dry_run
+                {
                     std::fs::create_dir_all(parent).map_err(crate::error::io(parent))?;
                 }
                 at.pop();
                 self.entry(&node, target, &mut at)
             }
             found => {
-                target::prepare(&target, self.existing)?;
+                target::prepare(&target, self.existing, self.dry_run)?;
                 self.directory(tree, &target, &mut at)?;
                 if let Some(node) = found {
                     self.directories.push((target, node, shown(&at)));
@@ -179,6 +195,9 @@ impl<'a> Driver<'a> {
                 return Ok(());
             }
         };
+        if self.deletes() {
+            self.remove_strangers(&tree.nodes, into, at)?;
+        }
         let mut last: Option<Vec<u8>> = None;
         for node in tree.nodes {
             self.restore.check_cancelled()?;
@@ -200,7 +219,15 @@ impl<'a> Driver<'a> {
     }
 
     /// 2: chosen, 1: above something chosen, 0: neither.
-    fn chosen(&self, at: &[Vec<u8>]) -> u8 {
+    pub(super) fn chosen(&self, at: &[Vec<u8>]) -> u8 {
+        let exclude = &self.restore.options.exclude;
+        // What is below something excluded is not walked into.
+        if !exclude.is_empty() {
+            let path = shown(at);
+            if exclude.iter().any(|pattern| pattern.matches(&path)) {
+                return 0;
+            }
+        }
         if self.include.is_empty() || self.include.iter().any(|wanted| at.starts_with(wanted)) {
             return 2;
         }
@@ -225,7 +252,8 @@ impl<'a> Driver<'a> {
 
     fn enter(&mut self, node: &Node, path: PathBuf, at: &mut Vec<Vec<u8>>) -> Result<()> {
         let subtree = node.subtree.ok_or_else(|| Error::corrupt("the directory has no tree"));
-        match subtree.and_then(|tree| target::directory(&path, self.existing).map(|()| tree)) {
+        let make = || if self.dry_run { Ok(()) } else { target::directory(&path, self.existing) };
+        match subtree.and_then(|tree| make().map(|()| tree)) {
             Ok(tree) => {
                 self.directory(tree, &path, at)?;
                 self.restore.options.progress.directory_done();
@@ -256,9 +284,18 @@ impl<'a> Driver<'a> {
             open: AtomicUsize::new(content.len()),
             failed: AtomicBool::new(false),
             created: AtomicBool::new(false),
+            in_place: AtomicBool::new(false),
         });
-        let planned = self.plan(&file, &content);
-        if let Err(error) = planned {
+        if self.existing != Existing::Refuse && self.stays(&file)? {
+            return Ok(());
+        }
+        self.planned(&file, &[])
+    }
+
+    /// Plans the parts of a file that are not the same already.
+    pub(super) fn planned(&mut self, file: &Arc<FileTarget>, same: &[bool]) -> Result<()> {
+        let content = file.node.content.clone().unwrap_or_default();
+        if let Err(error) = self.plan(file, &content, same) {
             file.remove_if_created();
             self.restore.skip(&file.shown, error);
             return Ok(());
@@ -266,21 +303,34 @@ impl<'a> Driver<'a> {
         if self.batched >= BATCH_BLOBS { self.flush() } else { Ok(()) }
     }
 
-    fn plan(&mut self, file: &Arc<FileTarget>, content: &[Id]) -> Result<()> {
+    fn plan(&mut self, file: &Arc<FileTarget>, content: &[Id], same: &[bool]) -> Result<()> {
         let index = self.restore.runtime.block_on(self.restore.shared.index())?;
         let mut places = Vec::with_capacity(content.len());
         let mut offset = 0;
         {
             let index = index.read();
-            for id in content {
+            for (number, id) in content.iter().enumerate() {
                 let location = index.get(BlobKind::Data, id).ok_or_else(|| {
                     Error::corrupt("a part of the file is in no index; the file is not restored").with_key(id)
                 })?;
-                places.push((location, offset));
+                if same.get(number) != Some(&true) {
+                    places.push((location, offset));
+                }
                 offset += u64::from(location.entry.plain_length());
             }
         }
-        if content.len() != 1 {
+        if self.dry_run {
+            self.restore.would_restore(file, offset);
+            return Ok(());
+        }
+        if !same.is_empty() {
+            let out = file.write_over()?;
+            out.set_len(offset).map_err(crate::error::io(&file.path))?;
+            file.open.store(places.len(), Ordering::Release);
+            if places.is_empty() {
+                return self.restore.finish(file, &out);
+            }
+        } else if content.len() != 1 {
             let out = file.create(self.existing)?;
             out.set_len(offset).map_err(crate::error::io(&file.path))?;
             if content.is_empty() {
@@ -297,7 +347,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Restores the contents of the files planned so far.
-    fn flush(&mut self) -> Result<()> {
+    pub(super) fn flush(&mut self) -> Result<()> {
         self.batched = 0;
         let packs = std::mem::take(&mut self.batch).into_iter();
         let jobs = packs.map(|(pack, blobs)| PackJob { pack, blobs: blobs.into_values().collect() });
@@ -317,6 +367,17 @@ impl<'a> Driver<'a> {
     fn finish(self) -> u64 {
         let restore = self.restore;
         for (first, path, at) in &self.links {
+            let kept = self.existing == Existing::Keep && target::there(path).is_some();
+            if kept || target::is_same(first, path) {
+                restore.unchanged.fetch_add(1, Ordering::Relaxed);
+                restore.options.progress.file_done();
+                continue;
+            }
+            if self.dry_run {
+                restore.files.fetch_add(1, Ordering::Relaxed);
+                restore.options.progress.file_done();
+                continue;
+            }
             match target::hard_link(first, path, self.existing) {
                 Ok(()) => {
                     restore.files.fetch_add(1, Ordering::Relaxed);
@@ -326,6 +387,14 @@ impl<'a> Driver<'a> {
             }
         }
         for (path, node, at) in &self.specials {
+            let kept = self.existing == Existing::Keep && target::there(path).is_some();
+            if kept || self.dry_run {
+                continue;
+            }
+            if let Err(error) = self.clear(path) {
+                restore.skip(at, error);
+                continue;
+            }
             let made = target::special(path, node, self.existing)
                 .and_then(|()| metadata::of_path(path, node, restore.options.owners));
             if let Err(error) = made {
@@ -334,6 +403,12 @@ impl<'a> Driver<'a> {
         }
         // Children were pushed before their parents.
         for (path, node, at) in &self.directories {
+            if self.dry_run {
+                continue;
+            }
+            if self.existing != Existing::Refuse {
+                metadata::strip(path, node);
+            }
             if let Err(error) = metadata::of_path(path, node, restore.options.owners) {
                 restore.skip(at, error);
             }
@@ -342,6 +417,6 @@ impl<'a> Driver<'a> {
     }
 }
 
-fn shown(at: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn shown(at: &[Vec<u8>]) -> Vec<u8> {
     at.iter().flat_map(|name| [b"/".as_slice(), name].concat()).collect()
 }

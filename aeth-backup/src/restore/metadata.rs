@@ -43,6 +43,19 @@ pub(super) fn of_path(path: &Path, node: &Node, owners: bool) -> Result<()> {
     rustix::fs::utimensat(CWD, path, &times(node), no_follow).map_err(&described)
 }
 
+/// Removes the user's attributes that something which was there already has and the snapshot does not know.
+pub(super) fn strip(path: &Path, node: &Node) {
+    let mut names = vec![0; 64 << 10];
+    let Ok(length) = rustix::fs::llistxattr(path, &mut names[..]) else { return };
+    let names = names.get(..length).unwrap_or_default().split(|byte| *byte == 0);
+    for name in names.filter(|name| name.starts_with(b"user.")) {
+        if !node.xattrs.iter().any(|xattr| xattr.name.as_bytes() == name) {
+            // What cannot be removed is as good as what the file system does not know.
+            rustix::fs::lremovexattr(path, name).ok();
+        }
+    }
+}
+
 /// Who is not root cannot give files away, and is not told so for each of them.
 fn owner(result: Result<(), Errno>) -> Result<(), Errno> {
     match result {

@@ -9,7 +9,9 @@
 //! are made when all files are written, so that nothing can be written through one.
 
 mod blobs;
+mod delta;
 mod driver;
+mod existing;
 mod metadata;
 mod options;
 mod target;

@@ -1,5 +1,6 @@
 //! What is restored, and to where.
 
+use crate::browse::Glob;
 use crate::progress::{Observer, Progress, Skipped, Watch};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +16,23 @@ pub enum Existing {
     Refuse,
     /// Files of the same names are replaced, others stay.
     Overwrite,
+    /// Files of the same names are read and compared with the snapshot, and only the parts that differ are read from
+    /// the repository and written, in place. For a large target of which little has changed.
+    Update,
+    /// As [`Update`](Self::Update), but a file that has the snapshot's size and time of modification is taken to have
+    /// its content.
+    IfChanged,
+    /// As [`Update`](Self::Update), but a file that was modified later than the snapshot's stays as it is.
+    IfNewer,
+    /// Whatever is there stays as it is; what is missing is restored.
+    Keep,
+}
+
+impl Existing {
+    /// Whether a file that is there is compared with the snapshot.
+    pub(super) fn compares(self) -> bool {
+        matches!(self, Self::Update | Self::IfChanged | Self::IfNewer)
+    }
 }
 
 /// What is restored, and to where.
@@ -24,6 +42,9 @@ pub struct RestoreOptions {
     pub(crate) target: PathBuf,
     pub(crate) root: Option<String>,
     pub(crate) include: Vec<String>,
+    pub(crate) exclude: Vec<Glob>,
+    pub(crate) delete: bool,
+    pub(crate) dry_run: bool,
     pub(crate) existing: Existing,
     pub(crate) verify: bool,
     pub(crate) sparse: bool,
@@ -41,6 +62,9 @@ impl RestoreOptions {
             target: target.into(),
             root: None,
             include: Vec::new(),
+            exclude: Vec::new(),
+            delete: false,
+            dry_run: false,
             existing: Existing::Refuse,
             verify: false,
             sparse: true,
@@ -62,6 +86,29 @@ impl RestoreOptions {
     #[must_use]
     pub fn include(mut self, path: impl Into<String>) -> Self {
         self.include.push(path.into());
+        self
+    }
+
+    /// Leaves out what fits the pattern, and what is below it (may be repeated).
+    #[must_use]
+    pub fn exclude(mut self, pattern: Glob) -> Self {
+        self.exclude.push(pattern);
+        self
+    }
+
+    /// Removes from the directories that are restored what the snapshot does not have in them, so that the target is
+    /// as it was. What [`include`](Self::include) and [`exclude`](Self::exclude) leave out is not touched. Has no
+    /// effect with [`Existing::Refuse`] and [`Existing::Keep`]. Default: no.
+    #[must_use]
+    pub fn delete(mut self, delete: bool) -> Self {
+        self.delete = delete;
+        self
+    }
+
+    /// Writes nothing: the report says what would be done. Files that would be compared are read. Default: no.
+    #[must_use]
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
         self
     }
 
@@ -126,6 +173,15 @@ pub struct RestoreReport {
     pub directories: u64,
     /// Bytes of files restored.
     pub bytes: u64,
+    /// Bytes of them that were there already, and were not read from the repository.
+    pub unchanged_bytes: u64,
+    /// Files that were there and were left as they are, their content being right or by [`Existing::Keep`] or
+    /// [`Existing::IfNewer`]; they do not count as restored.
+    pub unchanged: u64,
+    /// Entries that the snapshot does not have and that were removed, each with all that was below it.
+    pub deleted: u64,
+    /// True when nothing was written: the figures say what would be done.
+    pub dry_run: bool,
     /// Files that were read again and found right.
     pub verified: u64,
     /// What could not be restored, wholly or in part, and why; the first 10,000.

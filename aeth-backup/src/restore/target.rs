@@ -7,7 +7,7 @@ use aeth_core::{Error, ErrorKind, Result};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 
 /// Makes the target directory, or makes sure that it may be used.
-pub(super) fn prepare(target: &Path, existing: Existing) -> Result<()> {
+pub(super) fn prepare(target: &Path, existing: Existing, dry_run: bool) -> Result<()> {
     let describe = |error| io(target)(error).with_operation("prepare the restore's target");
     match std::fs::read_dir(target) {
         Ok(mut entries) => match (entries.next(), existing) {
@@ -28,6 +28,7 @@ pub(super) fn prepare(target: &Path, existing: Existing) -> Result<()> {
             }
             _ => Ok(()),
         },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && dry_run => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             std::fs::create_dir_all(target).map_err(describe)
         }
@@ -58,7 +59,7 @@ pub(super) fn check_name(name: &[u8]) -> Result<&OsStr> {
 /// Makes a directory, or takes the one that is there.
 pub(super) fn directory(path: &Path, existing: Existing) -> Result<()> {
     match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(PRIVATE_DIR)) {
-        Err(Errno::EXIST) if existing == Existing::Overwrite => {}
+        Err(Errno::EXIST) if existing != Existing::Refuse => {}
         other => return other.map_err(errno(path)),
     }
     let stat = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map_err(errno(path))?;
@@ -66,6 +67,13 @@ pub(super) fn directory(path: &Path, existing: Existing) -> Result<()> {
         // It may lack what is needed to write into it.
         let mode = Mode::from_raw_mode(stat.st_mode) | Mode::RWXU;
         return rustix::fs::chmodat(CWD, path, mode, AtFlags::empty()).map_err(errno(path));
+    }
+    if existing == Existing::Keep {
+        return Err(Error::new(
+            ErrorKind::AlreadyExists,
+            "something else is in the place of this directory; it is kept",
+        )
+        .with_key(path.display()));
     }
     std::fs::remove_file(path).map_err(io(path))?;
     rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(PRIVATE_DIR)).map_err(errno(path))
@@ -84,6 +92,35 @@ pub(super) fn reopen(path: &Path) -> Result<File> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(errno(path))?;
     Ok(fd.into())
+}
+
+/// Opens a file for reading, and nothing that a link leads to.
+pub(super) fn open(path: &Path) -> Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(errno(path))?;
+    Ok(fd.into())
+}
+
+/// What is at a path, itself and not what a link leads to.
+pub(super) fn there(path: &Path) -> Option<Metadata> {
+    std::fs::symlink_metadata(path).ok()
+}
+
+/// Whether two names are those of one file.
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |path| there(path).filter(Metadata::is_file).map(|found| (found.dev(), found.ino()));
+    inode(one).is_some_and(|one| Some(one) == inode(other))
+}
+
+/// Removes whatever is at a path, with all that is below it. Links are removed, not followed.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    let removed = match there(path) {
+        Some(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        Some(_) => std::fs::remove_file(path),
+        None => Ok(()),
+    };
+    removed.map_err(io(path))
 }
 
 /// Makes a link or a special file.
@@ -112,7 +149,7 @@ pub(super) fn hard_link(first: &Path, path: &Path, existing: Existing) -> Result
 }
 
 fn make_room(path: &Path, existing: Existing) -> Result<()> {
-    if existing == Existing::Refuse {
+    if matches!(existing, Existing::Refuse | Existing::Keep) {
         return Ok(());
     }
     match std::fs::remove_file(path) {

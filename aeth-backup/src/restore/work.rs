@@ -35,6 +35,8 @@ pub(super) struct FileTarget {
     pub(super) failed: AtomicBool,
     /// Whether the file at `path` is one that this restore made: no other is ever removed.
     pub(super) created: AtomicBool,
+    /// Whether parts of the file that was there are written over.
+    pub(super) in_place: AtomicBool,
 }
 
 impl FileTarget {
@@ -42,6 +44,13 @@ impl FileTarget {
     pub(super) fn create(&self, existing: Existing) -> Result<File> {
         let out = target::file(&self.path, existing)?;
         self.created.store(true, Ordering::Release);
+        Ok(out)
+    }
+
+    /// Opens the file that is there, to write over parts of it.
+    pub(super) fn write_over(&self) -> Result<File> {
+        let out = target::reopen(&self.path)?;
+        self.in_place.store(true, Ordering::Release);
         Ok(out)
     }
 
@@ -77,6 +86,9 @@ pub(super) struct Restore {
     pub(super) files: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) verified: AtomicU64,
+    pub(super) unchanged: AtomicU64,
+    pub(super) unchanged_bytes: AtomicU64,
+    pub(super) deleted: AtomicU64,
     pub(super) jobs: Mutex<Vec<PackJob>>,
 }
 
@@ -184,7 +196,9 @@ impl Restore {
     fn write(&self, to: &Use, plain: &[u8]) {
         let file = &to.file;
         let single = file.node.content.as_ref().is_some_and(|content| content.len() == 1);
-        let hole = self.options.sparse && plain.len() > OVERHEAD && plain.iter().all(|byte| *byte == 0);
+        // What is written over may hold something else there.
+        let sparse = self.options.sparse && !file.in_place.load(Ordering::Relaxed);
+        let hole = sparse && plain.len() > OVERHEAD && plain.iter().all(|byte| *byte == 0);
         let written = if single {
             self.whole(file, plain, hole)
         } else if hole {
@@ -236,6 +250,9 @@ impl Restore {
         if self.options.verify {
             self.verify(file, out)?;
         }
+        if file.in_place.load(Ordering::Relaxed) {
+            metadata::strip(&file.path, &file.node);
+        }
         if let Err(error) = metadata::of_file(out, &file.path, &file.node, self.options.owners) {
             // The content is right, so the file stays.
             self.skip(&file.shown, error);
@@ -245,6 +262,28 @@ impl Restore {
         self.options.progress.file_done();
         self.options.progress.bytes_done(file.node.size);
         Ok(())
+    }
+
+    /// A file that would be restored.
+    pub(super) fn would_restore(&self, file: &FileTarget, length: u64) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(length, Ordering::Relaxed);
+        self.options.progress.file_done();
+        self.options.progress.bytes_done(file.node.size);
+    }
+
+    /// A file that is right already: only what is known about it may differ.
+    pub(super) fn leave(&self, file: &FileTarget) {
+        self.unchanged.fetch_add(1, Ordering::Relaxed);
+        self.options.progress.file_done();
+        self.options.progress.bytes_done(file.node.size);
+        if self.options.dry_run {
+            return;
+        }
+        metadata::strip(&file.path, &file.node);
+        if let Err(error) = metadata::of_path(&file.path, &file.node, self.options.owners) {
+            self.skip(&file.shown, error);
+        }
     }
 
     fn verify(&self, file: &FileTarget, out: &File) -> Result<()> {

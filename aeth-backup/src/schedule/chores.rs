@@ -38,6 +38,15 @@ pub(super) async fn run(
     if cancel.is_cancelled() {
         return;
     }
+    if options.extend_object_locks {
+        match repository.extend_object_locks().await {
+            Ok(report) => tell(Notice::LocksExtended { objects: report.kept }),
+            Err(error) => failed(Chore::ObjectLocks, error),
+        }
+    }
+    if cancel.is_cancelled() {
+        return;
+    }
     if let Some(check) = &options.check {
         let checked = repository.check(check.clone().cancel_with(cancel.clone())).await;
         match checked.and_then(whole) {

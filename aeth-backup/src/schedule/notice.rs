@@ -37,6 +37,8 @@ pub enum Chore {
     Retention,
     /// What no snapshot needs is removed.
     Prune,
+    /// What is still needed is kept from being destroyed for longer.
+    ObjectLocks,
     /// The repository is checked.
     Check,
 }
@@ -48,6 +50,7 @@ impl Chore {
         match self {
             Self::Retention => "retention",
             Self::Prune => "prune",
+            Self::ObjectLocks => "extending the object locks",
             Self::Check => "check",
         }
     }
@@ -108,6 +111,11 @@ pub enum Notice {
         bytes: u64,
         /// Packs that are marked for removal by a later prune.
         marked: u64,
+    },
+    /// What is still needed is kept from being destroyed for longer.
+    LocksExtended {
+        /// How many objects, in all locations together.
+        objects: u64,
     },
     /// The repository was checked and is whole.
     Checked {
@@ -209,6 +217,7 @@ impl fmt::Display for Notice {
             Self::Pruned { bytes, marked } => {
                 write!(f, "{bytes} bytes pruned, {marked} packs marked for later")
             }
+            Self::LocksExtended { objects } => write!(f, "{objects} objects are kept for longer"),
             Self::Checked { read } => write!(f, "the repository is whole ({read} bytes read)"),
             Self::ChoreFailed { chore, error } => write!(f, "{} failed: {error}", chore.as_str()),
             Self::DrillPassed { snapshot, files, bytes } => {

@@ -57,6 +57,8 @@ pub struct ScheduleOptions {
     pub retention: Option<ForgetOptions>,
     /// How it is pruned after that. Default: not at all.
     pub prune: Option<PruneOptions>,
+    /// Whether [`object locks`](crate::RepositoryOptions::object_lock) are extended after that. Default: no.
+    pub extend_object_locks: bool,
     /// How it is checked after that. Default: not at all.
     pub check: Option<CheckOptions>,
     /// Restore drills. Default: none.
@@ -92,6 +94,7 @@ impl ScheduleOptions {
             leader_ttl: Duration::from_secs(60),
             retention: None,
             prune: None,
+            extend_object_locks: false,
             check: None,
             drill: None,
             monitor: None,
@@ -107,6 +110,8 @@ impl ScheduleOptions {
         backoff: Duration,
         /// Sets [`retries`](Self::retries).
         retries: u32,
+        /// Sets [`extend_object_locks`](Self::extend_object_locks).
+        extend_object_locks: bool,
         /// Sets [`leader_ttl`](Self::leader_ttl).
         leader_ttl: Duration,
     }

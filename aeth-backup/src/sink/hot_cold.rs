@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::OnceCell;
 
 /// One sink out of two: a cold one, where keeping is cheap and reading slow or dear, and a hot one with what every
@@ -103,7 +104,9 @@ impl BackupSink for HotCold {
 
     fn capabilities(&self) -> SinkCapabilities {
         let (hot, cold) = (self.hot.capabilities(), self.cold.capabilities());
-        let both = SinkCapabilities::new(hot.durable && cold.durable);
+        let mut both = SinkCapabilities::new(hot.durable && cold.durable);
+        // The cold half is the repository.
+        both.object_lock = cold.object_lock;
         if hot.append_only || cold.append_only { both.append_only() } else { both }
     }
 
@@ -161,5 +164,9 @@ impl BackupSink for HotCold {
         }
         let lasting: Vec<ObjectId> = ids.iter().filter(|id| !id.kind().is_transient()).cloned().collect();
         self.cold.remove(&lasting).await
+    }
+
+    async fn keep_until(&self, ids: &[ObjectId], until: SystemTime) -> Result<()> {
+        self.cold.keep_until(ids, until).await
     }
 }

@@ -120,6 +120,10 @@ impl BackupSink for DirSink {
         }
         Ok(())
     }
+
+    async fn keep_until(&self, _: &[ObjectId], _: std::time::SystemTime) -> Result<()> {
+        aeth_core::backup::no_object_lock(self)
+    }
 }
 
 /// Every file below a directory.

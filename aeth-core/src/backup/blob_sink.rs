@@ -1,6 +1,6 @@
 //! Any blob store as a sink.
 
-use super::{BackupSink, ObjectId, ObjectKind, ObjectMeta, SinkCapabilities};
+use super::{BackupSink, ObjectId, ObjectKind, ObjectLock, ObjectMeta, SinkCapabilities, no_object_lock};
 use crate::blob::{BlobStore, BlobStoreExt, Capability, GetOptions, GetRange, ListOptions, PutOptions};
 use crate::{BlobPath, Body, Error, ErrorKind, Result};
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// A [`BackupSink`] over any [`BlobStore`], in the directory layout of a restic repository (`config`, `keys/`,
 /// `data/xx/`, `index/`, `snapshots/`, `locks/`), so that standard tools find what they expect.
@@ -18,6 +19,7 @@ pub struct BlobSink {
     store: Arc<dyn BlobStore>,
     prefix: Option<BlobPath>,
     append_only: bool,
+    lock: Option<Arc<dyn ObjectLock>>,
     label: Option<Arc<str>>,
 }
 
@@ -33,13 +35,20 @@ impl BlobSink {
                 .with_component(store.name().into_owned())
                 .with_remedy("give the backup a store without encrypting or compressing layers: the repository is sealed already"));
         }
-        Ok(Self { store, prefix, append_only: false, label: None })
+        Ok(Self { store, prefix, append_only: false, lock: None, label: None })
     }
 
     /// Refuses to remove anything but locks and sidecars.
     #[must_use]
     pub fn append_only(mut self) -> Self {
         self.append_only = true;
+        self
+    }
+
+    /// Lets objects be kept from being destroyed by the store's own means, which `lock` stands for.
+    #[must_use]
+    pub fn object_lock(mut self, lock: Arc<dyn ObjectLock>) -> Self {
+        self.lock = Some(lock);
         self
     }
 
@@ -104,6 +113,7 @@ impl BackupSink for BlobSink {
     fn capabilities(&self) -> SinkCapabilities {
         let mut capabilities = SinkCapabilities::new(self.store.capabilities().has(Capability::Durable));
         capabilities.append_only = self.append_only;
+        capabilities.object_lock = self.lock.is_some();
         capabilities
     }
 
@@ -181,5 +191,13 @@ impl BackupSink for BlobSink {
         }
         let paths = ids.iter().map(|id| self.path(id)).collect::<Result<Vec<_>>>()?;
         self.store.delete_many(&paths).await?.into_iter().collect()
+    }
+
+    async fn keep_until(&self, ids: &[ObjectId], until: SystemTime) -> Result<()> {
+        let Some(lock) = &self.lock else { return no_object_lock(self) };
+        for id in ids {
+            lock.keep_until(&self.path(id)?, until).await?;
+        }
+        Ok(())
     }
 }

@@ -2,8 +2,10 @@
 
 mod blob_sink;
 mod object;
+mod object_lock;
 mod sink;
 
 pub use blob_sink::BlobSink;
 pub use object::{ObjectId, ObjectKind, ObjectMeta};
-pub use sink::{BackupSink, SinkCapabilities};
+pub use object_lock::ObjectLock;
+pub use sink::{BackupSink, SinkCapabilities, no_object_lock};

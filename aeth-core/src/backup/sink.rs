@@ -8,6 +8,7 @@ use futures_core::stream::BoxStream;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::time::SystemTime;
 
 /// What a sink can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,19 +18,28 @@ pub struct SinkCapabilities {
     pub append_only: bool,
     /// What is acknowledged survives a loss of power.
     pub durable: bool,
+    /// Objects can be [kept from being destroyed](BackupSink::keep_until).
+    pub object_lock: bool,
 }
 
 impl SinkCapabilities {
     /// Removable, with the durability given.
     #[must_use]
     pub fn new(durable: bool) -> Self {
-        Self { append_only: false, durable }
+        Self { append_only: false, durable, object_lock: false }
     }
 
     /// The same, append-only.
     #[must_use]
     pub fn append_only(mut self) -> Self {
         self.append_only = true;
+        self
+    }
+
+    /// The same, with objects that can be kept from being destroyed.
+    #[must_use]
+    pub fn object_lock(mut self) -> Self {
+        self.object_lock = true;
         self
     }
 }
@@ -92,4 +102,26 @@ pub trait BackupSink: fmt::Debug + Send + Sync + 'static {
     /// # Cancel safety
     /// Any subset may be gone; repeating the call completes it.
     async fn remove(&self, ids: &[ObjectId]) -> Result<()>;
+
+    /// Keeps objects from being destroyed before `until`, whoever asks, where
+    /// [`object_lock`](SinkCapabilities::object_lock) says so: they may be hidden by a removal, and their bytes stay.
+    /// What is kept for longer already stays so. Stops at the first that fails.
+    ///
+    /// # Errors
+    /// `Unsupported` for a sink without that capability; `NotFound`.
+    ///
+    /// # Cancel safety
+    /// Any subset may be kept; repeating the call completes it.
+    async fn keep_until(&self, ids: &[ObjectId], until: SystemTime) -> Result<()>;
+}
+
+/// The answer of a sink whose objects cannot be kept from being destroyed.
+///
+/// # Errors
+/// `Unsupported`, always.
+pub fn no_object_lock(sink: &dyn BackupSink) -> Result<()> {
+    Err(crate::Error::unsupported("the sink cannot keep objects from being destroyed")
+        .with_operation("keep")
+        .with_component(sink.name().into_owned())
+        .with_remedy("use a store with object lock, such as an S3 bucket that was made with it"))
 }

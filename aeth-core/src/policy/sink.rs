@@ -11,6 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// A [`BackupSink`] over another one whose calls are made under a [`Policy`].
 ///
@@ -82,5 +83,9 @@ impl BackupSink for PolicySink {
 
     async fn remove(&self, ids: &[ObjectId]) -> Result<()> {
         self.guard.call(CallKind::idempotent("remove"), |_| self.inner.remove(ids)).await
+    }
+
+    async fn keep_until(&self, ids: &[ObjectId], until: SystemTime) -> Result<()> {
+        self.guard.call(CallKind::idempotent("keep"), |_| self.inner.keep_until(ids, until)).await
     }
 }

@@ -73,7 +73,7 @@ struct Rule {
 /// Operations have the names of the trait's methods without suffixes: for a store `get`, `put`, `delete`, `copy`,
 /// `rename`, `list`, `begin_upload`, `resume_upload`, `presign`, `put_part`, `list_parts`, `complete`, `abort`; for
 /// a tier `get`, `get_now`, `put`, `remove`, `tags`, `clear`, `lease`, `fill`, `release`; for a sink `write`,
-/// `read`, `size`, `list`, `remove`; for a backplane `publish`, `subscribe`, `event`; for a leader lock `acquire`,
+/// `read`, `size`, `list`, `remove`, `keep`; for a backplane `publish`, `subscribe`, `event`; for a leader lock `acquire`,
 /// `renew`, `release`; for a health check `check`. The first rule that applies to a call decides.
 ///
 /// ```

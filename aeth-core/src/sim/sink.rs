@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// A [`BackupSink`] over another one which goes wrong by a [`FaultPlan`].
 ///
@@ -100,6 +101,10 @@ impl BackupSink for FaultySink {
                 Err(torn("remove"))
             }
         }
+    }
+
+    async fn keep_until(&self, ids: &[ObjectId], until: SystemTime) -> Result<()> {
+        self.plan.around("keep", self.inner.keep_until(ids, until)).await
     }
 }
 

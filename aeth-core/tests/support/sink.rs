@@ -28,6 +28,7 @@ pub enum Flaw {
     ListFirstPage,
     RemoveMissingFails,
     AppendOnlyLies,
+    KeepLies,
 }
 
 /// A backup sink in memory, correct unless a flaw is switched on.
@@ -156,5 +157,9 @@ impl BackupSink for RefSink {
             }
         }
         Ok(())
+    }
+
+    async fn keep_until(&self, _: &[ObjectId], _: std::time::SystemTime) -> Result<()> {
+        if self.has(Flaw::KeepLies) { Ok(()) } else { aeth_core::backup::no_object_lock(self) }
     }
 }

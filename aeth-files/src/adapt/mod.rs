@@ -14,6 +14,6 @@ pub use cloud::GcsOptions;
 #[cfg(feature = "http")]
 pub use cloud::HttpOptions;
 #[cfg(feature = "s3")]
-pub use cloud::S3Options;
+pub use cloud::{ObjectLockMode, S3ObjectLock, S3Options};
 pub use inward::{Engine, ObjectStoreAdapter, ObjectStoreAdapterOptions};
 pub use outward::AsObjectStore;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use aetherius::Size;
-use aetherius::backup::{GroupBy, Keep, MaxUnused, Span};
+use aetherius::backup::{GroupBy, Keep, MaxUnused, Quorum, Span};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -12,7 +12,8 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "backup", version, after_help = super::exit::HELP)]
 pub(super) struct Args {
-    /// Where the repository is: a directory, or s3://BUCKET/PREFIX. Repeat it for several replicas.
+    /// Where the repository is: a directory, s3://BUCKET/PREFIX, or a URI of opendal (`--help` lists the kinds).
+    /// Repeat it for several replicas.
     #[arg(long, short, global = true, value_name = "LOCATION", env = "AETHERIUS_REPOSITORY")]
     pub(super) repo: Vec<String>,
     /// A file whose first line is the password.
@@ -24,6 +25,17 @@ pub(super) struct Args {
     /// Never removes anything but locks: what is there cannot be lost by this program.
     #[arg(long, global = true)]
     pub(super) append_only: bool,
+    /// Which locations must take everything: `all`, `primary` (the first), or how many. The others follow, in this run
+    /// or the next.
+    #[arg(long, global = true, default_value = "1", value_name = "WHICH", value_parser = quorum)]
+    pub(super) quorum: Quorum,
+    /// Lets the bucket keep from being destroyed what is written to s3:// locations, for so long (such as `30d`); the
+    /// bucket must have been made with object lock.
+    #[arg(long, global = true, value_name = "TIME")]
+    pub(super) object_lock: Option<aetherius::Span>,
+    /// Nobody can shorten that time, not even the account's owner.
+    #[arg(long, global = true, requires = "object_lock")]
+    pub(super) compliance: bool,
     /// Says only what went wrong.
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
@@ -59,6 +71,14 @@ pub(super) enum Command {
     Prune(Prune),
     /// Copies snapshots into another repository.
     Copy(Copy),
+    /// Changes the tags of snapshots.
+    Tag(Tag),
+    /// Gives every location what it lacks of what the others have.
+    CatchUp(CatchUp),
+    /// Keeps what the snapshots need from being destroyed for another --object-lock.
+    ExtendLocks,
+    /// Removes the locks of processes that are gone.
+    Unlock(Unlock),
     /// Lists, adds, removes and changes passwords.
     Key {
         /// What to do.
@@ -186,7 +206,10 @@ pub(super) struct Dump {
     #[arg(long, default_value = "latest", value_name = "ID")]
     pub(super) snapshot: String,
     /// The file's absolute path in the snapshot.
-    pub(super) path: String,
+    #[arg(id = "file", value_name = "PATH")]
+    pub(super) file: String,
+    #[command(flatten)]
+    pub(super) filter: Filter,
 }
 
 #[derive(Debug, clap::Args)]
@@ -203,14 +226,36 @@ pub(super) struct Restore {
     /// Restores only this path and what is below it. Repeat it for several.
     #[arg(long, short, value_name = "PATH")]
     pub(super) include: Vec<String>,
-    /// Replaces files that are there; without it, the target must be missing or empty.
-    #[arg(long)]
-    pub(super) overwrite: bool,
+    /// Leaves out what fits the pattern. Repeat it for several.
+    #[arg(long, short, value_name = "PATTERN")]
+    pub(super) exclude: Vec<String>,
+    /// What happens to files that are there; without it, the target must be missing or empty. Only the parts that
+    /// differ are written.
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "always", value_name = "WHEN")]
+    pub(super) overwrite: Option<Overwrite>,
+    /// Removes from the target what the snapshot does not have.
+    #[arg(long, requires = "overwrite")]
+    pub(super) delete: bool,
+    /// Only says what would be done.
+    #[arg(long, short = 'n')]
+    pub(super) dry_run: bool,
     /// Reads every file again and compares it with the snapshot.
     #[arg(long)]
     pub(super) verify: bool,
     #[command(flatten)]
     pub(super) filter: Filter,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum Overwrite {
+    /// Their content is compared with the snapshot.
+    Always,
+    /// Those of the same size and time are taken to be the same.
+    IfChanged,
+    /// Those that were modified later than the snapshot's stay.
+    IfNewer,
+    /// They stay; what is missing is restored.
+    Never,
 }
 
 #[derive(Debug, clap::Args)]
@@ -236,6 +281,58 @@ pub(super) struct Check {
     /// Reads a part of the data, another one each day, so that after so many days all of it was read.
     #[arg(long, value_name = "DAYS")]
     pub(super) rotate: Option<u32>,
+    /// Reads the N-th of T parts of the data.
+    #[arg(long, value_name = "N/T", value_parser = subset, conflicts_with_all = ["rotate", "read_data"])]
+    pub(super) read_data_subset: Option<(u32, u32)>,
+}
+
+fn subset(text: &str) -> Result<(u32, u32), String> {
+    let parsed = text.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
+    match parsed {
+        Some((part, of)) if (1..=of).contains(&part) => Ok((part, of)),
+        _ => Err("write N/T, such as 1/7: the first of seven parts".to_owned()),
+    }
+}
+
+fn quorum(text: &str) -> Result<Quorum, String> {
+    match text {
+        "all" => Ok(Quorum::All),
+        "primary" => Ok(Quorum::Primary),
+        count => match count.parse() {
+            Ok(count) if count > 0 => Ok(Quorum::AtLeast(count)),
+            _ => Err("write `all`, `primary`, or how many".to_owned()),
+        },
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Tag {
+    /// Adds a tag.
+    #[arg(long, value_name = "TAG", conflicts_with = "set")]
+    pub(super) add: Vec<String>,
+    /// Removes a tag.
+    #[arg(long, value_name = "TAG", conflicts_with = "set")]
+    pub(super) remove: Vec<String>,
+    /// Puts these in the place of all others.
+    #[arg(long, value_name = "TAG", required_unless_present_any = ["add", "remove"])]
+    pub(super) set: Vec<String>,
+    /// These snapshots: ids, beginnings of them, or `latest`.
+    #[arg(required = true, value_name = "ID")]
+    pub(super) snapshot: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CatchUp {
+    /// Only says what each location lacks.
+    #[arg(long, short = 'n')]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Unlock {
+    /// Removes the locks of living processes as well: only when nobody uses the repository.
+    #[arg(long)]
+    pub(super) remove_all: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -33,6 +33,13 @@ Exit codes:
   11  the repository is locked
   12  wrong password
 
+Locations:
+  DIRECTORY             a directory of this machine, mounted shares included
+  s3://BUCKET/PREFIX    Amazon S3 and what speaks its protocol
+  webdav://[USER:PASSWORD@]HOST/DIR
+                        a server with WebDAV over TLS; without TLS webdav:///DIR?endpoint=http://HOST:PORT
+  fs:///DIR             a directory, by opendal
+
 Environment:
   AETHERIUS_PASSWORD    the password, unless --password-file is given
   AETHERIUS_TO_PASSWORD the password of the repository that `copy` copies to; default: the same

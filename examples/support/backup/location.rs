@@ -7,17 +7,26 @@ use aetherius::files::LocalDir;
 use aetherius::{Error, ErrorKind, Result, Secret};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The locations and the password.
 pub(super) struct Access {
     locations: Vec<Location>,
     password: Secret,
     append_only: bool,
+    quorum: Quorum,
+    /// How long what is written to buckets cannot be destroyed, and whether nobody can change that.
+    object_lock: Option<(Duration, bool)>,
 }
 
 enum Location {
     Directory(PathBuf),
-    S3 { bucket: String, prefix: String },
+    S3 {
+        bucket: String,
+        prefix: String,
+    },
+    /// A URI that opendal takes.
+    Service(String),
 }
 
 impl Access {
@@ -28,7 +37,8 @@ impl Access {
         }
         let locations = args.repo.iter().map(|text| parse(text)).collect::<Result<_>>()?;
         let password = password(args.password_file.as_deref(), "AETHERIUS_PASSWORD")?;
-        Ok(Self { locations, password, append_only: args.append_only })
+        let object_lock = args.object_lock.map(|time| (time.duration(), args.compliance));
+        Ok(Self { locations, password, append_only: args.append_only, quorum: args.quorum, object_lock })
     }
 
     /// Another repository, with a password of its own or the same.
@@ -40,7 +50,8 @@ impl Access {
             self.password.clone()
         };
         let locations = locations.iter().map(|text| parse(text)).collect::<Result<_>>()?;
-        Ok(Self { locations, password, append_only: self.append_only })
+        let (append_only, object_lock) = (self.append_only, self.object_lock);
+        Ok(Self { locations, password, append_only, quorum: self.quorum, object_lock })
     }
 
     pub(super) fn password(&self) -> &Secret {
@@ -51,26 +62,33 @@ impl Access {
     pub(super) async fn sinks(&self, make: bool) -> Result<Vec<Arc<dyn BackupSink>>> {
         let mut sinks: Vec<Arc<dyn BackupSink>> = Vec::new();
         for location in &self.locations {
-            sinks.push(match location {
-                Location::Directory(path) => self.guarded(directory(path, make).await?),
-                Location::S3 { bucket, prefix } => self.guarded(s3(bucket, prefix)?),
-            });
+            let sink = match location {
+                Location::Directory(path) => directory(path, make).await?,
+                Location::S3 { bucket, prefix } => {
+                    super::bucket::s3(bucket, prefix, self.object_lock.map(|(_, compliance)| compliance))?
+                }
+                Location::Service(uri) => super::bucket::service(uri)?,
+            };
+            sinks.push(if self.append_only { Arc::new(sink.append_only()) } else { Arc::new(sink) });
         }
         Ok(sinks)
     }
 
-    fn guarded(&self, sink: BlobSink) -> Arc<dyn BackupSink> {
-        if self.append_only { Arc::new(sink.append_only()) } else { Arc::new(sink) }
+    pub(super) fn options(&self, options: RepositoryOptions) -> RepositoryOptions {
+        match self.object_lock {
+            Some((time, _)) => options.object_lock(time),
+            None => options,
+        }
     }
 
-    /// Opens the repository. One location that answers is enough.
+    /// Opens the repository. One location that answers is enough, unless more are asked for.
     pub(super) async fn open(&self) -> Result<Repository> {
         self.open_with(RepositoryOptions::default()).await
     }
 
     pub(super) async fn open_with(&self, options: RepositoryOptions) -> Result<Repository> {
         let sinks = self.sinks(options.attach_empty).await?;
-        Repository::open(sinks, &self.password, options.quorum(Quorum::AtLeast(1))).await
+        Repository::open(sinks, &self.password, self.options(options.quorum(self.quorum))).await
     }
 }
 
@@ -78,9 +96,6 @@ fn parse(text: &str) -> Result<Location> {
     let Some((scheme, rest)) = text.split_once("://") else {
         let path = text.strip_prefix("local:").unwrap_or(text);
         return Ok(Location::Directory(PathBuf::from(path)));
-    };
-    let refused = |message: String, remedy: &'static str| {
-        Err(Error::unsupported(message).with_key(text).with_remedy(remedy))
     };
     match scheme {
         "file" => Ok(Location::Directory(PathBuf::from(rest))),
@@ -93,11 +108,13 @@ fn parse(text: &str) -> Result<Location> {
             }
             Ok(Location::S3 { bucket: bucket.into(), prefix: prefix.trim_matches('/').into() })
         }
-        "gs" | "az" | "sftp" | "webdav" | "rest" | "rclone" | "b2" | "swift" => refused(
-            format!("this program opens no {scheme}:// locations"),
-            "give a directory or s3://BUCKET/PREFIX; in a program of your own any BlobStore can be a location",
-        ),
-        _ => refused(format!("{scheme}:// is no kind of location"), "give a directory or s3://BUCKET/PREFIX"),
+        _ if super::bucket::is_service(scheme) => Ok(Location::Service(text.to_owned())),
+        _ => Err(Error::unsupported(format!("{scheme}:// is no kind of location that this program opens"))
+            .with_key(super::bucket::without_secrets(text))
+            .with_remedy(
+                "give a directory, s3://BUCKET/PREFIX, or one of the URIs in --help; in a program of your own any \
+                 BlobStore can be a location",
+            )),
     }
 }
 
@@ -113,38 +130,6 @@ async fn directory(path: &Path, make: bool) -> Result<BlobSink> {
     }
     let store = LocalDir::open(path).await.map_err(named)?;
     Ok(BlobSink::new(Arc::new(store), None)?.label(shown))
-}
-
-#[cfg(feature = "s3")]
-fn s3(bucket: &str, prefix: &str) -> Result<BlobSink> {
-    use aetherius::BlobPath;
-    use aetherius::files::{ObjectStoreAdapter, S3Options};
-    let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let mut options = S3Options::new(bucket);
-    if let Some(region) = var("AWS_REGION").or_else(|| var("AWS_DEFAULT_REGION")) {
-        options = options.with_region(region);
-    }
-    if let Some(endpoint) = var("AWS_ENDPOINT_URL_S3").or_else(|| var("AWS_ENDPOINT_URL")) {
-        options = options.with_allow_http(endpoint.starts_with("http://")).with_endpoint(endpoint);
-    }
-    if let (Some(key), Some(secret)) = (var("AWS_ACCESS_KEY_ID"), var("AWS_SECRET_ACCESS_KEY")) {
-        options = options.with_key(key, Secret::new(secret));
-    }
-    if let Some(token) = var("AWS_SESSION_TOKEN") {
-        options = options.with_token(Secret::new(token));
-    }
-    let store = ObjectStoreAdapter::s3(options)?;
-    let prefix = if prefix.is_empty() { None } else { Some(BlobPath::new(prefix)?) };
-    let label =
-        prefix.as_ref().map_or_else(|| format!("s3://{bucket}"), |prefix| format!("s3://{bucket}/{prefix}"));
-    Ok(BlobSink::new(Arc::new(store), prefix)?.label(label))
-}
-
-#[cfg(not(feature = "s3"))]
-fn s3(bucket: &str, prefix: &str) -> Result<BlobSink> {
-    Err(Error::unsupported("this program was built without S3")
-        .with_key(format!("s3://{bucket}/{prefix}"))
-        .with_remedy("build it with `--features s3`"))
 }
 
 /// The password in the first line of a file.

@@ -18,7 +18,7 @@ pub(super) async fn init(access: &Access, args: &Init, output: Output) -> Result
         access.open_with(RepositoryOptions::default().attach_empty(true)).await?
     } else {
         let sinks = access.sinks(true).await?;
-        Repository::init(sinks, access.password(), RepositoryOptions::default()).await?
+        Repository::init(sinks, access.password(), access.options(RepositoryOptions::default())).await?
     };
     let id = repository.id();
     for sink in repository.sinks() {

@@ -2,6 +2,7 @@
 
 mod args;
 mod browse;
+mod bucket;
 mod copy;
 mod exit;
 mod forget;
@@ -56,6 +57,10 @@ async fn run(args: Args, output: Output) -> Result<Outcome> {
         Command::Check(check) => upkeep::check(&access, &check, output).await,
         Command::Forget(forget) => forget::forget(&access, &forget, output).await,
         Command::Copy(options) => Box::pin(copy::copy(&access, &options, output)).await,
+        Command::Tag(tag) => upkeep::tag(&access, &tag, output).await,
+        Command::CatchUp(options) => Box::pin(upkeep::catch_up(&access, &options, output)).await,
+        Command::ExtendLocks => Box::pin(upkeep::extend_locks(&access, output)).await,
+        Command::Unlock(unlock) => upkeep::unlock(&access, &unlock, output).await,
         Command::Key { command } => keys::key(&access, &command, output).await,
         Command::Repair(options) => repair::repair(&access, &options, output).await,
         Command::Prune(prune) => forget::prune(&access, &prune, output).await,

@@ -1,11 +1,11 @@
 //! Getting things back.
 
-use super::args::{Drill, Dump, Restore};
+use super::args::{Drill, Dump, Overwrite, Restore};
 use super::exit::Outcome;
 use super::location::Access;
 use super::output::{Output, clock, size};
 use super::progress::follow;
-use aetherius::backup::{DrillOptions, Existing, Progress, RestoreOptions};
+use aetherius::backup::{DrillOptions, Existing, Glob, Progress, RestoreOptions};
 use aetherius::{Error, Result};
 use futures_util::TryStreamExt;
 use serde_json::json;
@@ -15,15 +15,27 @@ pub(super) async fn restore(access: &Access, args: &Restore, output: Output) -> 
     let repository = access.open().await?;
     let snapshot = repository.snapshot_matching(&args.snapshot, &args.filter.build()).await?;
     let progress = Progress::new();
-    let mut options = RestoreOptions::new(&args.target).verify(args.verify).progress(progress.clone());
+    let mut options = RestoreOptions::new(&args.target)
+        .verify(args.verify)
+        .delete(args.delete)
+        .dry_run(args.dry_run)
+        .progress(progress.clone());
+    for pattern in &args.exclude {
+        options = options.exclude(Glob::new(pattern)?);
+    }
     if let Some(root) = &args.root {
         options = options.root(root);
     }
     for path in &args.include {
         options = options.include(path);
     }
-    if args.overwrite {
-        options = options.existing(Existing::Overwrite);
+    if let Some(overwrite) = args.overwrite {
+        options = options.existing(match overwrite {
+            Overwrite::Always => Existing::Update,
+            Overwrite::IfChanged => Existing::IfChanged,
+            Overwrite::IfNewer => Existing::IfNewer,
+            Overwrite::Never => Existing::Keep,
+        });
     }
     let bar = follow("restoring", None, &progress, output);
     let report = repository.restore(&snapshot, options).await;
@@ -32,8 +44,9 @@ pub(super) async fn restore(access: &Access, args: &Restore, output: Output) -> 
     for item in &report.skipped {
         output.warning(&format!("not restored: {item}"));
     }
+    let verb = if args.dry_run { "would restore" } else { "restored" };
     output.line(format!(
-        "restored {} files, {} directories, {} of snapshot {} to {} in {}",
+        "{verb} {} files, {} directories, {} of snapshot {} to {} in {}",
         report.files,
         report.directories,
         size(report.bytes),
@@ -41,6 +54,15 @@ pub(super) async fn restore(access: &Access, args: &Restore, output: Output) -> 
         args.target.display(),
         clock(report.elapsed)
     ));
+    if report.unchanged > 0 || report.deleted > 0 || report.unchanged_bytes > 0 {
+        output.line(format!(
+            "{} files stay as they are, {} were there already, {} entries {}",
+            report.unchanged,
+            size(report.unchanged_bytes),
+            report.deleted,
+            if args.dry_run { "would be deleted" } else { "deleted" }
+        ));
+    }
     if args.verify {
         output.line(format!("{} files were read again and are right", report.verified));
     }
@@ -52,6 +74,10 @@ pub(super) async fn restore(access: &Access, args: &Restore, output: Output) -> 
             "directories_restored": report.directories,
             "bytes_restored": report.bytes,
             "files_verified": report.verified,
+            "files_unchanged": report.unchanged,
+            "bytes_unchanged": report.unchanged_bytes,
+            "deleted": report.deleted,
+            "dry_run": report.dry_run,
             "errors": report.skipped_total,
             "seconds_elapsed": report.elapsed.as_secs_f64(),
         })
@@ -116,8 +142,8 @@ pub(super) async fn drill(access: &Access, args: &Drill, output: Output) -> Resu
 
 pub(super) async fn dump(access: &Access, args: &Dump) -> Result<Outcome> {
     let repository = access.open().await?;
-    let snapshot = repository.snapshot(&args.snapshot).await?;
-    let mut content = repository.dump(&snapshot, &args.path).await?;
+    let snapshot = repository.snapshot_matching(&args.snapshot, &args.filter.build()).await?;
+    let mut content = repository.dump(&snapshot, &args.file).await?;
     let mut out = std::io::stdout();
     while let Some(bytes) = content.try_next().await? {
         out.write_all(&bytes)?;

@@ -54,6 +54,11 @@ pub(crate) fn peers() -> Result<()> {
     have(PEERS)
 }
 
+/// rustic, a second reader of the repositories that we write; built once, in a private directory.
+pub(crate) fn rustic() -> Result<std::path::PathBuf> {
+    rust::rustic()
+}
+
 fn have(needs: &[Need]) -> Result<()> {
     let missing: Vec<&Need> = needs.iter().filter(|need| !(need.present)()).collect();
     if missing.is_empty() {

@@ -1,5 +1,6 @@
 //! The toolchain's components.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -24,5 +25,27 @@ pub(crate) fn components() -> Result<()> {
     } else {
         let names = missing.join(" ");
         Err(format!("this toolchain has no {names}: run `rustup component add {names}`"))
+    }
+}
+
+/// The version that the tests and the notes on measurements speak of.
+const RUSTIC: &str = "0.11.4";
+
+/// `AETH_RUSTIC`, or the program that is built here when it is missing.
+pub(super) fn rustic() -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os("AETH_RUSTIC") {
+        return Ok(given.into());
+    }
+    let root = workspace::target_dir()?.join("xtask/rustic");
+    let program = root.join("bin/rustic");
+    if program.is_file() {
+        return Ok(program);
+    }
+    let mut install = workspace::cargo(&["install", "rustic-rs", "--locked", "--version", RUSTIC, "--root"]);
+    install.arg(&root);
+    if run::stream(install, Duration::from_secs(2 * 3600)).ok {
+        Ok(program)
+    } else {
+        Err(format!("rustic {RUSTIC} does not build: give a program in AETH_RUSTIC"))
     }
 }

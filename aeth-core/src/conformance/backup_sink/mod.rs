@@ -29,6 +29,7 @@ super::law::laws! { SinkSubject;
     "a-listing-has-every-object" => list::a_listing_has_every_object,
     "remove-takes-exactly-its-objects" => remove::remove_takes_exactly_its_objects,
     "append-only-keeps-what-lasts" => remove::append_only_keeps_what_lasts,
+    "keeping-is-not-pretended" => remove::keeping_is_not_pretended,
 }
 
 /// How long one law may take before it counts as hung.

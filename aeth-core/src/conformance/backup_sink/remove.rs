@@ -6,6 +6,7 @@ use crate::backup::ObjectKind;
 use crate::conformance::Check;
 use crate::conformance::law::applies;
 use crate::conformance::tools::fails;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// law: remove-takes-exactly-its-objects. The objects named are gone, others stay; missing, repeated and no
 /// objects are success; what was removed can be written again.
@@ -42,4 +43,20 @@ pub(super) async fn append_only_keeps_what_lasts(subject: &SinkSubject) -> Check
         subject.holds("an object of an append-only sink", &id, &bytes).await?;
     }
     Ok(())
+}
+
+/// law: keeping-is-not-pretended. A sink that cannot keep objects from being destroyed says `Unsupported`; one that
+/// can does not keep what is not there.
+pub(super) async fn keeping_is_not_pretended(subject: &SinkSubject) -> Check {
+    // The year 2100: no store takes a time that has passed.
+    let until = UNIX_EPOCH + Duration::from_secs(4_102_444_800);
+    let (there, bytes) = subject.object(ObjectKind::Pack, 1, 100);
+    let (missing, _) = subject.object(ObjectKind::Pack, 2, 100);
+    subject.sink.write(&there, bytes).await?;
+    if subject.sink.capabilities().object_lock {
+        let kept = subject.sink.keep_until(&[missing], until).await;
+        return fails("keeping what is not there", kept, &[ErrorKind::NotFound]).map(drop);
+    }
+    let kept = subject.sink.keep_until(&[there], until).await;
+    fails("keeping without the capability", kept, &[ErrorKind::Unsupported]).map(drop)
 }

@@ -60,6 +60,13 @@ pub const LOCATION_LAST_SUCCESS: Descriptor = Descriptor::gauge(
 pub const LOCATION_FAILURES: Descriptor =
     Descriptor::counter("aeth_backup_location_failures", "Runs that the location missed or failed.");
 
+/// Bytes that the other locations took since the location was last up to date.
+pub const LOCATION_LAG: Descriptor = Descriptor::gauge(
+    "aeth_backup_location_lag_bytes",
+    "Bytes that the other locations took since the location was last up to date.",
+)
+.with_unit(Unit::Bytes);
+
 /// The section.
 pub const ALL: &[Descriptor] = &[
     LAST_SUCCESS,
@@ -75,4 +82,5 @@ pub const ALL: &[Descriptor] = &[
     DRILL_FAILURES,
     LOCATION_LAST_SUCCESS,
     LOCATION_FAILURES,
+    LOCATION_LAG,
 ];

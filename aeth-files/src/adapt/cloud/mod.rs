@@ -10,6 +10,8 @@ mod gcs;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "s3")]
+mod object_lock;
+#[cfg(feature = "s3")]
 mod s3;
 
 #[cfg(feature = "azure")]
@@ -18,6 +20,8 @@ pub use azure::AzureOptions;
 pub use gcs::GcsOptions;
 #[cfg(feature = "http")]
 pub use http::HttpOptions;
+#[cfg(feature = "s3")]
+pub use object_lock::{ObjectLockMode, S3ObjectLock};
 #[cfg(feature = "s3")]
 pub use s3::S3Options;
 

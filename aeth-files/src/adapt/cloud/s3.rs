@@ -3,7 +3,7 @@
 use super::{client, named, no_retries, refused, text};
 use crate::adapt::{Engine, ObjectStoreAdapter, ObjectStoreAdapterOptions};
 use aeth_core::{Result, Secret};
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use std::sync::Arc;
 
 /// Where a bucket is and who asks for it.
@@ -107,30 +107,36 @@ impl ObjectStoreAdapter {
     /// # Errors
     /// Invalid for settings that are incomplete or not right.
     pub fn s3(options: S3Options) -> Result<Self> {
-        named(&options.bucket, "bucket", "s3")?;
-        let base = match &options.key {
-            Some(_) => AmazonS3Builder::new(),
-            None => AmazonS3Builder::from_env(),
-        };
-        let mut builder = base
-            .with_bucket_name(options.bucket)
-            .with_client_options(client(options.allow_http))
-            .with_retry(no_retries())
-            .with_virtual_hosted_style_request(options.virtual_hosted);
-        if let Some(region) = options.region {
-            builder = builder.with_region(region);
-        }
-        if let Some(endpoint) = options.endpoint {
-            builder = builder.with_endpoint(endpoint);
-        }
-        if let Some((name, secret)) = options.key {
-            builder = builder.with_access_key_id(name).with_secret_access_key(text(&secret, "secret key")?);
-        }
-        if let Some(token) = options.token {
-            builder = builder.with_token(text(&token, "token")?);
-        }
-        let store = Arc::new(builder.build().map_err(|error| refused(error, "s3"))?);
-        let adapter = Self::with_options(Arc::clone(&store) as _, Engine::S3, options.adapter);
+        let adapter = options.adapter.clone();
+        let store = Arc::new(bucket(options)?);
+        let adapter = Self::with_options(Arc::clone(&store) as _, Engine::S3, adapter);
         Ok(adapter.with_pages(Arc::clone(&store) as _).with_signer(store))
     }
+}
+
+/// The bucket that options name.
+pub(super) fn bucket(options: S3Options) -> Result<AmazonS3> {
+    named(&options.bucket, "bucket", "s3")?;
+    let base = match &options.key {
+        Some(_) => AmazonS3Builder::new(),
+        None => AmazonS3Builder::from_env(),
+    };
+    let mut builder = base
+        .with_bucket_name(options.bucket)
+        .with_client_options(client(options.allow_http))
+        .with_retry(no_retries())
+        .with_virtual_hosted_style_request(options.virtual_hosted);
+    if let Some(region) = options.region {
+        builder = builder.with_region(region);
+    }
+    if let Some(endpoint) = options.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some((name, secret)) = options.key {
+        builder = builder.with_access_key_id(name).with_secret_access_key(text(&secret, "secret key")?);
+    }
+    if let Some(token) = options.token {
+        builder = builder.with_token(text(&token, "token")?);
+    }
+    builder.build().map_err(|error| refused(error, "s3"))
 }
