@@ -15,29 +15,22 @@ use aeth_files::{
 use std::sync::Arc;
 use std::time::Duration;
 
-#[path = "support/moto.rs"]
-mod moto;
+use testkit::Moto;
 
-use moto::{Moto, moto};
-
-impl Moto {
-    fn options(&self, bucket: &str) -> S3Options {
-        S3Options::new(bucket)
-            .with_endpoint(format!("http://127.0.0.1:{}", self.port))
-            .with_region("us-east-1")
-            .with_key("key", Secret::new("secret"))
-            .with_allow_http(true)
-            // Engines refuse smaller parts than this.
-            .with_adapter(ObjectStoreAdapterOptions::default().with_part_size(5 << 20))
-    }
+fn options(bucket: &str) -> S3Options {
+    S3Options::new(bucket)
+        .with_endpoint(Moto::shared().url())
+        .with_region("us-east-1")
+        .with_key("key", Secret::new("secret"))
+        .with_allow_http(true)
+        // Engines refuse smaller parts than this.
+        .with_adapter(ObjectStoreAdapterOptions::default().with_part_size(5 << 20))
 }
 
 /// A bucket of its own.
 fn bucket(name: &str) -> ObjectStoreAdapter {
-    let moto = moto();
-    let answer = moto.request("PUT", &format!("/{name}")).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    ObjectStoreAdapter::s3(moto.options(name)).unwrap()
+    Moto::shared().make_bucket(name);
+    ObjectStoreAdapter::s3(options(name)).unwrap()
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
@@ -147,7 +140,7 @@ async fn a_signed_url_reads_the_blob() {
     let signed =
         store.presign(&path, PresignOptions::new(PresignMethod::Get, Duration::from_secs(60))).await.unwrap();
     let at = signed.url.find("/signed").unwrap();
-    let answer = moto().request("GET", &signed.url[at..]).unwrap();
+    let answer = Moto::shared().request("GET", &signed.url[at..]).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
     for seconds in [0, 8 * 24 * 60 * 60] {
         let options = PresignOptions::new(PresignMethod::Get, Duration::from_secs(seconds));
@@ -158,11 +151,11 @@ async fn a_signed_url_reads_the_blob() {
 #[tokio::test]
 async fn a_bucket_or_server_that_is_not_there_is_a_typed_error_without_secrets() {
     let path = BlobPath::new("a").unwrap();
-    let missing = ObjectStoreAdapter::s3(moto().options("never-made")).unwrap();
+    let missing = ObjectStoreAdapter::s3(options("never-made")).unwrap();
     let error = missing.put(&path, "x").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");
     let secret = "a-very-secret-key";
-    let options = moto().options("any").with_key("key", Secret::new(secret));
+    let options = options("any").with_key("key", Secret::new(secret));
     assert!(!format!("{options:?}").contains(secret));
     let nowhere = options.with_endpoint(format!("http://127.0.0.1:{}", testkit::free_port()));
     let store = ObjectStoreAdapter::s3(nowhere).unwrap();

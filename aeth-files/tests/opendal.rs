@@ -15,8 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[path = "support/moto.rs"]
-mod moto;
+use testkit::Moto;
 
 fn path(text: &str) -> BlobPath {
     BlobPath::new(text).unwrap()
@@ -31,10 +30,8 @@ fn directory(dir: &Path) -> OpendalAdapter {
 }
 
 fn s3(bucket: &str) -> OpendalAdapter {
-    let moto = moto::moto();
-    let answer = moto.request("PUT", &format!("/{bucket}")).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    at(bucket, &format!("http://127.0.0.1:{}", moto.port))
+    Moto::shared().make_bucket(bucket);
+    at(bucket, &Moto::shared().url())
 }
 
 fn at(bucket: &str, endpoint: &str) -> OpendalAdapter {
@@ -120,7 +117,7 @@ async fn bad_input_is_a_typed_error_without_secrets() {
     let operator = Operator::new(services::Memory::default()).unwrap();
     assert_eq!(OpendalAdapter::with_options(operator, options).unwrap_err().kind(), ErrorKind::Invalid);
 
-    let missing = at("opendal-never-made", &format!("http://127.0.0.1:{}", moto::moto().port));
+    let missing = at("opendal-never-made", &Moto::shared().url());
     let error = missing.put(&path("a"), "x").await.unwrap_err();
     assert!(error.kind() == ErrorKind::Invalid && error.remedy().unwrap().contains("bucket"), "{error:?}");
     let nowhere = at("any", &format!("http://127.0.0.1:{}", testkit::free_port()));
@@ -136,6 +133,6 @@ async fn a_signed_url_reads_the_blob() {
     let options = PresignOptions::new(PresignMethod::Get, Duration::from_secs(60));
     let signed = store.presign(&path("a b/c"), options).await.unwrap();
     let from = signed.url.find("/opendal-signed").unwrap();
-    let answer = moto::moto().request("GET", &signed.url[from..]).unwrap();
+    let answer = Moto::shared().request("GET", &signed.url[from..]).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
 }

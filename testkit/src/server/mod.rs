@@ -1,6 +1,7 @@
 //! Private servers on free loopback ports.
 
 mod certificate;
+mod moto;
 mod pgbouncer;
 mod postgres;
 mod redis;
@@ -9,6 +10,7 @@ mod template;
 
 use std::net::{Ipv4Addr, TcpListener};
 
+pub use moto::Moto;
 pub use pgbouncer::{PgBouncer, PgBouncerBuilder};
 pub use postgres::{Postgres, PostgresBuilder};
 pub use redis::{Redis, RedisBuilder};

@@ -1,11 +1,12 @@
 //! moto, which speaks the protocol of S3 (`moto[server]` of PyPI in the tests' Python environment).
-#![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use super::free_port;
 
 /// Ends with its standard input, so that it never outlives the tests.
 ///
@@ -34,42 +35,80 @@ DomainDispatcherApplication.__call__ = alone
 main(['-H', '127.0.0.1', '-p', sys.argv[1]])
 ";
 
-pub(crate) struct Moto {
-    pub(crate) port: u16,
-    _process: Child,
+/// A server with the protocol of S3, in memory. It takes any key.
+#[derive(Debug)]
+pub struct Moto {
+    port: u16,
+    process: Child,
 }
 
-pub(crate) fn moto() -> &'static Moto {
-    static SERVER_OF_ALL: OnceLock<Moto> = OnceLock::new();
-    SERVER_OF_ALL.get_or_init(|| {
-        let python = testkit::python().unwrap_or_else(|missing| panic!("{missing}"));
-        let port = testkit::free_port();
+impl Moto {
+    /// Starts one and waits until it answers.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        let python = crate::python().unwrap_or_else(|missing| panic!("{missing}"));
+        let port = free_port();
         let process = Command::new(python)
             .args(["-c", SERVER, &port.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap();
-        let moto = Moto { port, _process: process };
+            .expect("Python starts");
+        let moto = Self { port, process };
         let deadline = Instant::now() + Duration::from_secs(60);
         while moto.request("GET", "/").is_none() {
             assert!(Instant::now() < deadline, "moto does not answer; is `moto[server]` installed?");
             std::thread::sleep(Duration::from_millis(100));
         }
         moto
-    })
-}
+    }
 
-impl Moto {
-    pub(crate) fn request(&self, method: &str, path: &str) -> Option<String> {
+    /// One server for all the tests of this process. They share it: give each a bucket of its own.
+    #[must_use]
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Moto> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// The port on the loopback interface.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Makes a bucket.
+    #[track_caller]
+    pub fn make_bucket(&self, name: &str) {
+        let answer = self.request("PUT", &format!("/{name}")).expect("moto answers");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    /// Sends a request without a body, unsigned, and gives the whole answer; `None` when there is none.
+    #[must_use]
+    pub fn request(&self, method: &str, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        Some(String::from_utf8_lossy(&answer).into_owned())
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        // The end of its input ends it.
+        drop(self.process.stdin.take());
+        drop(self.process.wait());
     }
 }
