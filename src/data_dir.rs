@@ -76,6 +76,11 @@ impl DataDir {
         self.root.join("backup.json")
     }
 
+    /// What may be lost at any time.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
     pub(crate) fn scratch(&self) -> PathBuf {
         self.root.join("tmp")
     }

@@ -11,6 +11,7 @@
     allow(
         dead_code,
         unused_imports,
+        unused_mut,
         unused_variables,
         clippy::unused_async,
         reason = "a selection of parts leaves the helpers of the others idle; all of them together are linted"
@@ -21,6 +22,12 @@
 #[cfg_attr(docsrs, doc(cfg(feature = "backup")))]
 pub mod backup;
 mod data_dir;
+#[cfg(any(feature = "files", feature = "backup"))]
+#[cfg_attr(
+    not(all(feature = "s3", feature = "gcs", feature = "azure", feature = "opendal-0-59")),
+    allow(dead_code, unused_variables, reason = "what only some services need is idle without them")
+)]
+mod location;
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub mod metrics;
@@ -33,8 +40,9 @@ pub use aeth_core::{
     Retry, Secret, SystemClock, Tag, Tasks,
 };
 pub use settings::{
-    BackupSettings, CacheSettings, DatabaseSettings, Durability, Encryption, FilesSettings, HealthSettings,
-    KeepSettings, Problem, Problems, SecretSource, Settings, Size, Span,
+    Address, BackupSettings, CacheSettings, Compression, DatabaseSettings, Durability, Encryption,
+    FilesSettings, HealthSettings, KeepSettings, LocationSettings, PageCacheSettings, PoolerKind, Problem,
+    Problems, RedisMode, RedisSettings, SecretSource, Settings, Size, Span, TierKind, Via,
 };
 pub use storage::{Storage, StorageBuilder};
 

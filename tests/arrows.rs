@@ -114,17 +114,60 @@ fn rust_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The page has one row for each direct dependency, in the form of a row, and no row for anything else.
 #[test]
-fn every_direct_dependency_is_documented() {
+fn the_page_on_dependencies_has_a_row_for_each_and_no_other() {
     let page = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
-    let undocumented: BTreeSet<String> = packages()
+    let wanted: BTreeSet<String> = packages()
         .into_iter()
         .filter(|package| package.published)
         .flat_map(|package| package.dependencies)
-        .filter(|(name, member, dev)| !member && !dev && !page.contains(&format!("| `{name}` |")))
+        .filter(|(_, member, dev)| !member && !dev)
         .map(|(name, _, _)| name)
         .collect();
-    assert!(undocumented.is_empty(), "docs/dependencies.md has no row for {undocumented:?}");
+    let mut documented = BTreeSet::new();
+    for (number, line) in page.lines().enumerate().filter(|(_, line)| line.starts_with('|')) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        if line.starts_with("|---") || cells[0] == "crate" || cells.len() != 2 {
+            // The heads, and the table of what it costs.
+            continue;
+        }
+        let name = cells[0].strip_prefix('`').and_then(|cell| cell.strip_suffix('`'));
+        let name = name.unwrap_or_else(|| panic!("line {}: no crate is named: {line}", number + 1));
+        assert!(cells[1].len() > 10, "line {}: no reason: {line}", number + 1);
+        assert!(documented.insert(name.to_owned()), "line {}: `{name}` has two rows", number + 1);
+    }
+    assert_eq!(documented, wanted, "docs/dependencies.md and the manifests");
+}
+
+#[test]
+fn the_page_on_dependencies_counts_the_default_build() {
+    let out = Command::new(env!("CARGO"))
+        .args(["tree", "-p", UMBRELLA, "-e", "normal,build", "--prefix", "none", "--no-dedupe", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let tree = String::from_utf8(out.stdout).unwrap();
+    let crates: BTreeSet<&str> = tree.lines().filter(|line| !line.is_empty()).collect();
+    for name in [
+        "openssl",
+        "openssl-sys",
+        "native-tls",
+        "ring",
+        "reqwest",
+        "hyper",
+        "object_store",
+        "opendal",
+        "redis",
+    ] {
+        let found = crates.iter().any(|line| line.split(' ').next() == Some(name));
+        assert!(!found, "the default features bring {name}");
+    }
+    let page = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    let row = page.lines().find(|line| line.starts_with("| default features")).unwrap();
+    let count: usize = row.split('|').nth(2).unwrap().trim().parse().unwrap();
+    assert_eq!(count, crates.len(), "the count of crates in docs/dependencies.md");
 }
 
 #[test]
@@ -142,6 +185,20 @@ fn no_tracked_file_names_a_machine() {
         let Ok(text) = fs::read_to_string(root().join(&file)) else { continue };
         for mark in marks {
             assert!(!text.contains(mark), "{} holds `{mark}`", file.display());
+        }
+    }
+}
+
+#[test]
+fn no_tracked_file_holds_marks_of_a_merge() {
+    for file in tracked() {
+        let Ok(text) = fs::read_to_string(root().join(&file)) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            let mark = ['<', '>', '|'].iter().any(|mark| {
+                line.strip_prefix(mark.to_string().repeat(7).as_str())
+                    .is_some_and(|rest| rest.starts_with(' '))
+            });
+            assert!(!mark, "{}:{} is a mark of a merge", file.display(), number + 1);
         }
     }
 }

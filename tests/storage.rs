@@ -128,7 +128,7 @@ async fn every_mistake_is_reported_at_once_and_nothing_is_opened() {
     settings.files.encryption = Encryption::Required;
     settings.database.readers = 0;
     settings.backup.locations =
-        ["a-file", "twice", "twice", "data/files/x"].map(|name| dir.path().join(name)).into();
+        ["a-file", "twice", "twice", "data/files/x"].map(|name| dir.path().join(name).into()).into();
     settings.backup.directories = vec![dir.path().join("no-such-directory")];
     settings.health.disk_down_percent = 10;
     let error = Storage::from_settings(&settings).await.unwrap_err();
@@ -334,6 +334,44 @@ async fn the_facades_own_composition_keeps_the_laws_of_stores() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_facades_parts_keep_the_laws_of_metrics_and_health() {
+    use aetherius::core::conformance::{health_check, metrics_source};
+    use aetherius::core::observe::{HealthCheck, MetricsSource};
+    use std::sync::Arc;
+    let dir = testkit::temp_dir();
+    let storage = with_backup(dir.path()).open().await.unwrap();
+    fill(&storage).await;
+    let (files, caches) = (storage.files().clone(), storage.caches().clone());
+    let (database, volumes) = (storage.database().unwrap().clone(), storage.volumes().clone());
+    let sources: [Arc<dyn MetricsSource>; 6] = [
+        Arc::new(files.clone()),
+        Arc::new(caches.clone()),
+        Arc::new(database.clone()),
+        Arc::new(volumes.clone()),
+        Arc::new(storage.backup().monitor().clone()),
+        Arc::new(storage.health_checks().clone()),
+    ];
+    for source in sources {
+        let component = source.component().into_owned();
+        let report = metrics_source::run_all(source).await;
+        assert!(report.is_ok(), "{component}: {report}");
+    }
+    let checks: [Arc<dyn HealthCheck>; 5] = [
+        Arc::new(files),
+        Arc::new(caches),
+        Arc::new(database),
+        Arc::new(volumes),
+        Arc::new(storage.backup().monitor().clone()),
+    ];
+    for check in checks {
+        let component = check.component().into_owned();
+        let report = health_check::run_all(check).await;
+        assert!(report.is_ok(), "{component}: {report}");
+    }
+    storage.shutdown(DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_tell_what_happened() {
     let dir = testkit::temp_dir();
     let storage = with_backup(dir.path()).open().await.unwrap();
@@ -361,7 +399,7 @@ async fn a_schedule_backs_up_forgets_prunes_checks_and_drills_until_the_storage_
     use aetherius::backup::{DrillOptions, ForgetOptions, Notice, RetentionPolicy, Severity};
     let dir = testkit::temp_dir();
     let mut settings = Settings::new(dir.path().join("data"));
-    settings.backup.locations.push(dir.path().join("a"));
+    settings.backup.locations.push(dir.path().join("a").into());
     settings.backup.schedule = Some("* * * * * *".into());
     settings.backup.keep = aetherius::KeepSettings::default().last(1);
     settings.backup.drill = Some("CRON_TZ=UTC * * * * * *".into());

@@ -4,6 +4,8 @@
 #[cfg(feature = "metrics")]
 mod health;
 mod locations;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod restore;
 mod run;
 mod schedule;
@@ -21,13 +23,16 @@ pub use aeth_backup::*;
 #[cfg(feature = "metrics")]
 pub(crate) use health::BackupHealth;
 pub(crate) use locations::Location;
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::{PostgresTools, refuse_filled};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use restore::RestoreTarget;
 pub(crate) use restore::{begin_restore, end_restore, refuse_half_restored};
 pub(crate) use schedule::own_snapshots;
 
 use crate::data_dir::DataDir;
 use aeth_core::blob::BlobStore;
 use aeth_core::{Clock, ClockExt, Error, ErrorKind, Lifecycle, Result, Secret, Tasks};
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -35,8 +40,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Where the files stand in a restore point.
 pub(crate) const FILES_AT: &str = "/aetherius/files";
-/// Where the database stands in a restore point.
+/// Where a SQLite database stands in a restore point.
 pub(crate) const DATABASE_AT: &str = "/aetherius/database/app.sqlite";
+/// Where the dump of a PostgreSQL database stands in a restore point.
+#[cfg(feature = "postgres")]
+pub(crate) const DUMP_AT: &str = "/aetherius/database/app.dump";
 
 /// The backup of a storage. A cheap handle.
 ///
@@ -56,8 +64,11 @@ pub(crate) struct Inner {
     pub(crate) directories: Vec<PathSource>,
     #[cfg_attr(not(feature = "files"), allow(dead_code, reason = "only the files are a store"))]
     pub(crate) files: Option<Arc<dyn BlobStore>>,
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) database: Option<aeth_db::Database>,
+    /// What dumps and restores a PostgreSQL database.
+    #[cfg(feature = "postgres")]
+    pub(crate) dump: Option<PostgresTools>,
     /// Opened with the first use that succeeds: a location may be away when the storage opens.
     pub(crate) repository: Mutex<Option<Repository>>,
     /// A repository is made where there is none; not when something is to be restored.
@@ -89,10 +100,10 @@ impl Backup {
         !self.inner.locations.is_empty() && self.inner.password.is_some()
     }
 
-    /// The directories that hold the repository.
+    /// The places that hold the repository, by their names.
     #[must_use]
-    pub fn locations(&self) -> Vec<PathBuf> {
-        self.inner.locations.iter().map(|location| location.path().to_owned()).collect()
+    pub fn locations(&self) -> Vec<String> {
+        self.inner.locations.iter().map(Location::label).collect()
     }
 
     /// The repository, for everything that this handle has no shorthand for (checks, partial restores).

@@ -35,6 +35,19 @@ pub struct RestoredStorage {
     pub database: bool,
 }
 
+/// Where a database is restored to.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) enum RestoreTarget {
+    /// The storage has no database.
+    Nothing,
+    /// The data directory.
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+    /// A server.
+    #[cfg(feature = "postgres")]
+    Postgres(super::PostgresTools),
+}
+
 impl Backup {
     /// Restores one of the host's directories (or whatever else the restore point holds at `path`) into
     /// `target`, which must be missing or empty. Every file is read again and compared.
@@ -83,7 +96,32 @@ impl Backup {
     }
 
     /// Puts the database of a restore point back; false when there is none in it.
-    pub(crate) async fn restore_database(&self, snapshot: &SnapshotEntry) -> Result<bool> {
+    ///
+    /// A PostgreSQL database is asked for first; it must be empty.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) async fn restore_database(
+        &self,
+        snapshot: &SnapshotEntry,
+        target: RestoreTarget,
+    ) -> Result<bool> {
+        match target {
+            RestoreTarget::Nothing => Ok(false),
+            #[cfg(feature = "sqlite")]
+            RestoreTarget::Sqlite => self.restore_sqlite(snapshot).await,
+            #[cfg(feature = "postgres")]
+            RestoreTarget::Postgres(tools) => {
+                let repository = self.repository().await?;
+                match repository.dump(snapshot, super::DUMP_AT).await {
+                    Ok(dump) => tools.restore(dump).await.map(|()| true),
+                    Err(error) if error.is_not_found() => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    async fn restore_sqlite(&self, snapshot: &SnapshotEntry) -> Result<bool> {
         let repository = self.repository().await?;
         let path = self.inner.data.database();
         let directory = path.parent().unwrap_or(Path::new("/"));

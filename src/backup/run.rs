@@ -1,9 +1,9 @@
 //! Making a restore point.
 
 use super::{Backup, DATABASE_AT, FILES_AT};
+use aeth_backup::{BackupReport, BlobSource, Observer, Plan, Progress, Repository, Source, TagEdit};
 #[cfg(feature = "sqlite")]
 use aeth_backup::CopySource;
-use aeth_backup::{BackupReport, BlobSource, Observer, Plan, Progress, Source};
 use aeth_core::Result;
 use std::path::Path;
 use std::sync::Arc;
@@ -97,19 +97,36 @@ impl Backup {
             plan = plan.source(Source::files(FILES_AT, BlobSource::new(Arc::clone(files))));
         }
         #[cfg(feature = "sqlite")]
-        if let Some(database) = &inner.database {
+        if let Some(database) = inner.database.as_ref().filter(|database| database.sqlite().is_ok()) {
             plan = plan.source(CopySource::new(
                 DATABASE_AT,
                 inner.data.scratch(),
                 super::SqliteCopy::new(database.clone()),
             ));
         }
+        #[cfg(feature = "postgres")]
+        if let Some(tools) = &inner.dump {
+            plan = plan.source(tools.source(inner.clock.now()));
+        }
         let report = repository.backup(plan).await?;
         // A copy that could not be read is no backup of the database.
         let scratch = inner.data.scratch();
-        match report.skipped.iter().find(|skipped| Path::new(&skipped.path).starts_with(&scratch)) {
-            Some(skipped) => Err(skipped.error.clone().with_operation("back up the database")),
+        let of_database = |path: &Path| path.starts_with(&scratch) || path.starts_with("/aetherius/database");
+        match report.skipped.iter().find(|skipped| of_database(Path::new(&skipped.path))) {
+            Some(skipped) => {
+                let error = skipped.error.clone().with_operation("back up the database");
+                self.disown(&repository, &report).await;
+                Err(error)
+            }
             None => Ok(report),
+        }
+    }
+
+    /// Takes the mark of a storage from a restore point without its database, so that nobody restores it for whole.
+    async fn disown(&self, repository: &Repository, report: &BackupReport) {
+        let edit = TagEdit::Change { add: vec!["incomplete".into()], remove: vec!["aetherius".into()] };
+        if let Err(error) = repository.edit_tags(std::slice::from_ref(&report.snapshot), &edit).await {
+            tracing::warn!(%error, snapshot = %report.snapshot.id, "a restore point without its database keeps its mark");
         }
     }
 }

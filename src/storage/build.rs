@@ -44,12 +44,27 @@ pub(super) async fn hold(configuration: &Configuration) -> Result<Context> {
 
 /// Opens the parts over a data directory that is held.
 pub(super) async fn assemble(configuration: Configuration, context: Context) -> Result<Storage> {
-    #[cfg(feature = "files")]
-    let files = super::parts::files(&configuration, &context, false).await?;
-    #[cfg(feature = "sqlite")]
+    let mut attached = super::parts::Attached::default();
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     let database = super::parts::database(&configuration, &context).await?;
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    let shared = database.as_ref();
+    #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+    let shared: super::parts::SharedDatabase<'_> = None;
     #[cfg(feature = "cache")]
-    let caches = super::parts::caches(&configuration, &context)?;
+    let caches = super::parts::caches(&configuration, &context, shared, &mut attached).await?;
+    #[cfg(feature = "files")]
+    let files = {
+        let open = super::parts::OpenFiles {
+            restoring: false,
+            #[cfg(feature = "cache")]
+            backplane: super::parts::backplane(&configuration, shared)?,
+            #[cfg(not(feature = "cache"))]
+            backplane: None,
+            attached: &mut attached,
+        };
+        super::parts::files(&configuration, &context, open).await?
+    };
     #[cfg(feature = "backup")]
     let backup = {
         let parts = super::parts::BackupParts {
@@ -58,21 +73,26 @@ pub(super) async fn assemble(configuration: Configuration, context: Context) -> 
             files: Some(Arc::clone(files.store())),
             #[cfg(not(feature = "files"))]
             files: None,
-            #[cfg(feature = "sqlite")]
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
             database: database.clone(),
         };
         super::parts::backup(&configuration, &context, parts).await?
     };
     #[cfg(feature = "metrics")]
     let observed = super::observe::Observed::open(&configuration, &context).await?;
+    #[cfg(feature = "backup")]
+    let schedule = super::schedule::led(&configuration, shared)?;
     let storage = Storage {
         inner: Arc::new(Inner {
             #[cfg(feature = "cache")]
             caches,
             #[cfg(feature = "files")]
             files,
-            #[cfg(feature = "sqlite")]
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
             database,
+            #[cfg(feature = "redis")]
+            redis: configuration.redis,
+            attached,
             #[cfg(feature = "backup")]
             backup,
             #[cfg(feature = "metrics")]
@@ -89,7 +109,7 @@ pub(super) async fn assemble(configuration: Configuration, context: Context) -> 
     #[cfg(feature = "metrics")]
     storage.observe();
     #[cfg(feature = "backup")]
-    if let Some(options) = configuration.schedule {
+    if let Some(options) = schedule {
         storage.inner.backup.start_schedule(options, &storage.inner.tasks);
     }
     Ok(storage)

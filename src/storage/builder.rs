@@ -31,6 +31,8 @@ pub struct StorageBuilder {
     pub(super) store: Option<Arc<dyn aeth_core::blob::BlobStore>>,
     #[cfg(feature = "cache")]
     pub(super) tiers: Vec<Arc<dyn aeth_core::cache::CacheTier>>,
+    #[cfg(feature = "cache")]
+    pub(super) backplane: Option<Arc<dyn aeth_core::coord::Backplane>>,
     #[cfg(feature = "backup")]
     pub(super) fill_lost_locations: bool,
     pub(super) clock: Arc<dyn Clock>,
@@ -53,6 +55,8 @@ impl StorageBuilder {
             store: None,
             #[cfg(feature = "cache")]
             tiers: Vec::new(),
+            #[cfg(feature = "cache")]
+            backplane: None,
             #[cfg(feature = "backup")]
             fill_lost_locations: false,
             clock: SystemClock::shared(),
@@ -73,7 +77,37 @@ impl StorageBuilder {
         self
     }
 
-    /// Adds a tier below the memory of every cache; the first one added is asked first.
+    /// Where Redis is. It is used for what names it: [`cache_tiers`](Self::cache_tiers),
+    /// [`CacheSettings::backplane`](crate::CacheSettings::backplane) and
+    /// [`BackupSettings::leader`](crate::BackupSettings::leader).
+    #[cfg(feature = "redis")]
+    pub fn redis(mut self, settings: crate::settings::RedisSettings) -> Self {
+        self.settings.redis = Some(settings);
+        self
+    }
+
+    /// The tiers below the memory of every cache, the nearest first.
+    #[cfg(feature = "cache")]
+    pub fn cache_tiers(mut self, tiers: impl IntoIterator<Item = crate::settings::TierKind>) -> Self {
+        self.settings.cache.tiers = tiers.into_iter().collect();
+        self
+    }
+
+    /// Through which server the processes that share a tier tell each other of their changes.
+    #[cfg(feature = "cache")]
+    pub fn cache_backplane(mut self, via: crate::settings::Via) -> Self {
+        self.settings.cache.backplane = Some(via);
+        self
+    }
+
+    /// Tells processes that share a tier of each other's changes through a backplane of the host's own.
+    #[cfg(feature = "cache")]
+    pub fn backplane(mut self, backplane: impl aeth_core::coord::Backplane) -> Self {
+        self.backplane = Some(Arc::new(backplane));
+        self
+    }
+
+    /// Adds a tier of the host's own below all others; the first one added is asked first.
     #[cfg(feature = "cache")]
     pub fn cache_tier(mut self, tier: impl aeth_core::cache::CacheTier) -> Self {
         self.tiers.push(Arc::new(tier));
@@ -94,7 +128,16 @@ impl StorageBuilder {
         self
     }
 
-    /// Keeps files in this store instead of the data directory. Encryption lies over it all the same.
+    /// Keeps files at this location instead of the data directory; several are a mirror. See
+    /// [`FilesSettings::locations`](crate::FilesSettings::locations).
+    #[cfg(feature = "files")]
+    pub fn files_at(mut self, location: impl Into<crate::settings::LocationSettings>) -> Self {
+        self.settings.files.locations.push(location.into());
+        self
+    }
+
+    /// Keeps files in a store of the host's own instead of the data directory. Encryption lies over it all the same;
+    /// its keyset stays in the data directory.
     #[cfg(feature = "files")]
     pub fn file_store(mut self, store: impl aeth_core::blob::BlobStore) -> Self {
         self.store = Some(Arc::new(store));
@@ -102,16 +145,25 @@ impl StorageBuilder {
     }
 
     /// Whether there is a database. Default: yes.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub fn database(mut self, enabled: bool) -> Self {
         self.settings.database.enabled = enabled;
         self
     }
 
-    /// Adds a directory that holds a full replica of the backup repository. Give at least one on another disk.
+    /// Takes a PostgreSQL database, by its URL, instead of SQLite in the data directory. A URL with a password comes
+    /// from a file or variable: see [`Address`](crate::Address).
+    #[cfg(feature = "postgres")]
+    pub fn postgres(mut self, url: impl Into<crate::settings::Address>) -> Self {
+        self.settings.database.url = Some(url.into());
+        self
+    }
+
+    /// Adds a place that holds a full replica of the backup repository: a directory, `s3://bucket/prefix` and others,
+    /// see [`LocationSettings`](crate::LocationSettings). Give at least one on another disk.
     #[cfg(feature = "backup")]
-    pub fn backup_to(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.settings.backup.locations.push(directory.into());
+    pub fn backup_to(mut self, location: impl Into<crate::settings::LocationSettings>) -> Self {
+        self.settings.backup.locations.push(location.into());
         self
     }
 

@@ -51,8 +51,11 @@ struct Inner {
     caches: aeth_cache::Caches,
     #[cfg(feature = "files")]
     files: aeth_files::Files,
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     database: Option<aeth_db::Database>,
+    #[cfg(feature = "redis")]
+    redis: Option<aeth_cache::redis::Redis>,
+    attached: parts::Attached,
     #[cfg(feature = "backup")]
     backup: crate::backup::Backup,
     #[cfg(feature = "metrics")]
@@ -82,7 +85,8 @@ impl Storage {
         StorageBuilder::new(dir.as_ref())
     }
 
-    /// Opens the storage that the settings describe.
+    /// Opens the storage that the settings describe: the same parts in a directory of one machine, or on Redis,
+    /// PostgreSQL and object stores. The code that uses them stays.
     ///
     /// # Errors
     /// As [`StorageBuilder::open`].
@@ -135,12 +139,25 @@ impl Storage {
     ///
     /// # Errors
     /// `Unsupported` when it was switched off.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub fn database(&self) -> Result<&aeth_db::Database> {
         self.inner.database.as_ref().ok_or_else(|| {
             aeth_core::Error::unsupported("the storage has no database")
                 .with_component("database")
                 .with_remedy("switch it on with StorageBuilder::database")
+        })
+    }
+
+    /// Redis, for what a host does with it beside the cache: leader locks, a backplane of its own.
+    ///
+    /// # Errors
+    /// `Unsupported` when the settings name none.
+    #[cfg(feature = "redis")]
+    pub fn redis(&self) -> Result<&aeth_cache::redis::Redis> {
+        self.inner.redis.as_ref().ok_or_else(|| {
+            aeth_core::Error::unsupported("the storage has no Redis")
+                .with_component("redis")
+                .with_remedy("say where it is with StorageBuilder::redis")
         })
     }
 

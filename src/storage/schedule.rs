@@ -1,11 +1,54 @@
 //! The schedule of the backup, out of the settings.
 
+use super::parts::SharedDatabase;
+use super::validate::Configuration;
 use crate::backup::own_snapshots;
+#[cfg(any(feature = "redis", feature = "postgres"))]
+use crate::settings::Via;
 use crate::settings::{BackupSettings, Problems, Settings};
 use aeth_backup::{
     CheckOptions, Cron, DrillOptions, DrillSchedule, FileScheduleStore, ForgetOptions, GroupBy, Keep,
     PruneOptions, RetentionPolicy, ScheduleOptions, Span,
 };
+use aeth_core::coord::LeaderLock;
+use aeth_core::{Error, Result};
+use std::sync::Arc;
+
+/// The schedule with the lock by which one of several processes leads, if there is to be one.
+pub(super) fn led(
+    configuration: &Configuration,
+    database: SharedDatabase<'_>,
+) -> Result<Option<ScheduleOptions>> {
+    let Some(options) = configuration.schedule.clone() else { return Ok(None) };
+    Ok(Some(match lock(configuration, database)? {
+        Some(lock) => options.leader(lock),
+        None => options,
+    }))
+}
+
+#[cfg_attr(not(feature = "postgres"), allow(unused_variables, reason = "only PostgreSQL has locks"))]
+fn lock(configuration: &Configuration, database: SharedDatabase<'_>) -> Result<Option<Arc<dyn LeaderLock>>> {
+    match configuration.builder.settings.backup.leader {
+        None => Ok(None),
+        #[cfg(feature = "redis")]
+        Some(Via::Redis) => match &configuration.redis {
+            Some(redis) => Ok(Some(Arc::new(redis.leader_lock()))),
+            None => Err(no_leader()),
+        },
+        #[cfg(feature = "postgres")]
+        Some(Via::Database) => match database {
+            Some(database) => Ok(Some(Arc::new(database.postgres()?.leader_lock()))),
+            None => Err(no_leader()),
+        },
+        #[allow(unreachable_patterns, reason = "servers are behind features")]
+        Some(_) => Err(no_leader()),
+    }
+}
+
+/// What the check of the configuration does not let through.
+fn no_leader() -> Error {
+    Error::unsupported("the settings name a server that is not there").with_key("backup.leader")
+}
 
 /// What the settings ask for; `None` when nothing comes by itself. Mistakes become problems.
 pub(super) fn options(settings: &Settings, problems: &mut Problems) -> Option<ScheduleOptions> {

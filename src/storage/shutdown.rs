@@ -6,8 +6,8 @@ use std::time::Duration;
 
 impl Storage {
     /// Closes everything in the order that loses nothing: background tasks stop, a backup that runs stops (the
-    /// next one goes on from what it stored), caches drain what they owe to their tiers, the database writes its
-    /// log back and closes. Caches, database and backup answer `Closed` then; files are not to be used any more,
+    /// next one goes on from what it stored), caches drain what they owe to their tiers, files and what they stand on
+    /// come to rest, the database writes its log back and closes, Redis is let go of. Caches, database and backup answer `Closed` then; files are not to be used any more,
     /// for the data directory may be somebody else's.
     ///
     /// Every part gets what is left of `deadline`; one that fails does not keep the others from closing.
@@ -39,9 +39,17 @@ impl Storage {
         note("cache", inner.caches.close(left()).await);
         #[cfg(feature = "files")]
         note("files", inner.files.close(left()).await);
-        #[cfg(feature = "sqlite")]
+        // What parts stand on, the uppermost first.
+        for (part, closer) in inner.attached.closers.iter().rev() {
+            note(part, closer.close(left()).await);
+        }
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
         if let Some(database) = &inner.database {
             note("database", database.close(left()).await);
+        }
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &inner.redis {
+            note("redis", redis.close(left()).await);
         }
         note("tasks", inner.tasks.close(left()).await);
         // A part that may still write keeps the directory from being opened, until the last handle is dropped.

@@ -288,6 +288,15 @@ impl PostgresOptions {
         self
     }
 
+    /// Checks everything that can be checked without a connection.
+    ///
+    /// # Errors
+    /// `Invalid` for impossible options and a wrong URL, of which no part is in the error.
+    pub fn validate(&self) -> Result<()> {
+        self.check()?;
+        super::endpoint::places(self).map(drop)
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let invalid = |message: &'static str, key: &'static str| {
             Err(Error::invalid(message).with_operation("open").with_component("database").with_key(key))

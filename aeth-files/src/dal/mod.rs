@@ -7,6 +7,7 @@ mod meta;
 mod options;
 mod put;
 mod transfer;
+mod uri;
 
 pub use options::OpendalAdapterOptions;
 

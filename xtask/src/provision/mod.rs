@@ -25,7 +25,6 @@ const NEEDS: &[Need] = &[
     Need { what: "OpenSSL", packages: &["openssl"], present: || found("openssl") },
     Need { what: "Python with venv", packages: &["python3", "python3-venv"], present: python::usable },
     Need { what: "promtool", packages: &["prometheus"], present: || found("promtool") },
-    Need { what: "OpenSSL", packages: &["openssl"], present: || found("openssl") },
     Need { what: "git", packages: &["git"], present: || found("git") },
     Need { what: "Git LFS", packages: &["git-lfs"], present: || found("git-lfs") },
 ];
@@ -45,7 +44,7 @@ pub(crate) fn everything() -> Result<()> {
     for need in NEEDS {
         println!("have {}", need.what);
     }
-    println!("have Tink for Python in {}", python.display());
+    println!("have Tink and moto for Python in {}", python.display());
     Ok(())
 }
 

@@ -1,9 +1,23 @@
 //! The whole configuration, checked before anything is opened.
 
+#[cfg(feature = "backup")]
+mod directories;
+#[cfg(any(feature = "files", feature = "backup"))]
+mod locations;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+mod servers;
+
+#[cfg(feature = "postgres")]
+pub(super) use postgres::Postgres;
+
 use super::builder::StorageBuilder;
+#[cfg(any(feature = "files", feature = "backup"))]
+use crate::location::Place;
 use crate::settings::{Encryption, Problems, SecretSource, Settings};
 use aeth_core::{Result, Secret};
-use std::path::{Path, PathBuf};
 
 /// A configuration without mistakes, with its secrets read.
 #[derive(Debug)]
@@ -13,6 +27,18 @@ pub(super) struct Configuration {
     pub(super) file_secret: Option<Secret>,
     /// The password of the backup.
     pub(super) password: Option<Secret>,
+    /// Where the files lie; nowhere: in the data directory.
+    #[cfg(any(feature = "files", feature = "backup"))]
+    pub(super) file_places: Vec<Place>,
+    /// Where the backup lies.
+    #[cfg(any(feature = "files", feature = "backup"))]
+    pub(super) backup_places: Vec<Place>,
+    /// Redis, not connected yet.
+    #[cfg(feature = "redis")]
+    pub(super) redis: Option<aeth_cache::redis::Redis>,
+    /// How PostgreSQL is reached, when it is the database.
+    #[cfg(feature = "postgres")]
+    pub(super) postgres: Option<Postgres>,
     /// The directories of the host.
     #[cfg(feature = "backup")]
     pub(super) directories: Vec<aeth_backup::PathSource>,
@@ -28,7 +54,13 @@ impl Configuration {
         let mut problems = Problems::default();
         check_data_dir(&builder.settings, &mut problems);
         check_numbers(&builder.settings, &mut problems);
-        check_locations(&builder.settings, &mut problems);
+        servers::check(&builder.settings, &mut problems);
+        #[cfg(any(feature = "files", feature = "backup"))]
+        let (file_places, backup_places) = locations::check(&builder.settings, &mut problems);
+        #[cfg(feature = "redis")]
+        let redis = redis::check(&builder, &mut problems);
+        #[cfg(feature = "postgres")]
+        let postgres = postgres::check(&builder, &mut problems);
         let secret =
             read_secret("secret", builder.secret.as_ref(), builder.settings.secret.as_ref(), &mut problems);
         let password = read_secret(
@@ -54,7 +86,7 @@ impl Configuration {
             );
         }
         #[cfg(feature = "backup")]
-        let directories = directories(&builder, &mut problems);
+        let directories = directories::check(&builder, &mut problems);
         #[cfg(feature = "backup")]
         let schedule = super::schedule::options(&builder.settings, &mut problems);
         problems.into_result()?;
@@ -63,6 +95,14 @@ impl Configuration {
             builder,
             file_secret,
             password,
+            #[cfg(any(feature = "files", feature = "backup"))]
+            file_places,
+            #[cfg(any(feature = "files", feature = "backup"))]
+            backup_places,
+            #[cfg(feature = "redis")]
+            redis,
+            #[cfg(feature = "postgres")]
+            postgres,
             #[cfg(feature = "backup")]
             directories,
             #[cfg(feature = "backup")]
@@ -88,8 +128,19 @@ fn check_numbers(settings: &Settings, problems: &mut Problems) {
     if !(1..=64).contains(&database.readers) {
         problems.add("database.readers", format!("{} is out of range", database.readers), "give 1 to 64");
     }
+    if !(1..=10_000).contains(&database.max_connections) {
+        let message = format!("{} is out of range", database.max_connections);
+        problems.add("database.max_connections", message, "give 1 to 10000");
+    }
     if database.acquire_timeout.duration().is_zero() {
         problems.add("database.acquire_timeout", "is zero", "give some time, such as 5s");
+    }
+    if cache.database_budget.bytes() < 1 << 20 {
+        let message = format!("{} is too little", cache.database_budget);
+        problems.add("cache.database_budget", message, "give at least 1MiB");
+    }
+    if cache.call_timeout.duration().is_zero() {
+        problems.add("cache.call_timeout", "is zero", "give some time, such as 1s");
     }
     let (degraded, down) = (health.disk_degraded_percent, health.disk_down_percent);
     for (name, percent) in [("disk_degraded_percent", degraded), ("disk_down_percent", down)] {
@@ -106,24 +157,6 @@ fn check_numbers(settings: &Settings, problems: &mut Problems) {
     }
     if health.backup_max_age.duration().is_zero() {
         problems.add("health.backup_max_age", "is zero", "give some time, such as 26h");
-    }
-}
-
-fn check_locations(settings: &Settings, problems: &mut Problems) {
-    let live =
-        [settings.data_dir.join("files"), settings.data_dir.join("db"), settings.data_dir.join("keys")];
-    for (i, location) in settings.backup.locations.iter().enumerate() {
-        let name = format!("backup.locations[{i}]");
-        if location.as_os_str().is_empty() {
-            problems.add(name, "is empty", "name a directory");
-        } else if settings.backup.locations[..i].contains(location) {
-            problems.add(name, format!("`{}` is named twice", location.display()), "name each location once");
-        } else if *location == settings.data_dir || live.iter().any(|part| location.starts_with(part)) {
-            let message = format!("`{}` lies among the data that it is to back up", location.display());
-            problems.add(name, message, "name a directory of its own, best on another disk");
-        } else if location.exists() && !location.is_dir() {
-            problems.add(name, format!("`{}` is not a directory", location.display()), "name a directory");
-        }
     }
 }
 
@@ -149,44 +182,4 @@ fn read_secret(
             None
         }
     }
-}
-
-/// The host's directories, without the data directory and the locations that may lie in them.
-#[cfg(feature = "backup")]
-fn directories(builder: &StorageBuilder, problems: &mut Problems) -> Vec<aeth_backup::PathSource> {
-    let own: Vec<PathBuf> = std::iter::once(&builder.settings.data_dir)
-        .chain(&builder.settings.backup.locations)
-        .map(|path| resolve(path))
-        .collect();
-    let mut sources = builder.directories.clone();
-    for (i, directory) in builder.settings.backup.directories.iter().enumerate() {
-        match aeth_backup::PathSource::new(directory) {
-            Ok(_) if own.iter().any(|own| resolve(directory).starts_with(own)) => problems.add(
-                format!("backup.directories[{i}]"),
-                format!("`{}` lies in the data directory or in a location", directory.display()),
-                "name directories of the host: the storage's own data is in the backup already",
-            ),
-            Ok(source) => sources.push(source),
-            Err(error) => problems.add_error(format!("backup.directories[{i}]"), &error),
-        }
-    }
-    let exclude = |source: aeth_backup::PathSource| {
-        let own = own.clone();
-        source.exclude("the storage itself", move |path, directory| {
-            directory && own.iter().any(|own| own == path)
-        })
-    };
-    sources.into_iter().map(exclude).collect()
-}
-
-/// The path with its existing part resolved, so that it compares equal to what a walk finds.
-#[cfg(feature = "backup")]
-fn resolve(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for ancestor in absolute.ancestors() {
-        if let (Ok(real), Ok(rest)) = (ancestor.canonicalize(), absolute.strip_prefix(ancestor)) {
-            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
-        }
-    }
-    absolute
 }
