@@ -39,21 +39,21 @@ impl Location {
 
     /// The location as a sink. One that is `known` to have held the repository is not made anew when it is
     /// missing or empty.
-    pub(crate) fn sink(&self, known: bool, clock: &Arc<dyn Clock>) -> Arc<dyn BackupSink> {
-        Arc::new(LocationSink {
+    pub(crate) fn sink(&self, known: bool, clock: &Arc<dyn Clock>) -> LocationSink {
+        LocationSink {
             place: self.0.clone(),
             label: self.label(),
             known,
             clock: Arc::clone(clock),
             opened: OnceCell::new(),
-        })
+        }
     }
 }
 
 /// A place that is opened when it is first needed, and tried again until it is there: one disk or server that is
 /// away does not keep the other locations from being used.
 #[derive(Debug)]
-struct LocationSink {
+pub(crate) struct LocationSink {
     place: Place,
     label: String,
     known: bool,
@@ -148,7 +148,7 @@ mod tests {
     use aeth_core::SystemClock;
     use aeth_core::conformance::backup_sink::SinkSubject;
 
-    fn sink(at: &Path, known: bool) -> Arc<dyn BackupSink> {
+    fn sink(at: &Path, known: bool) -> LocationSink {
         let place = Place::check("x", &at.into(), &mut Problems::default());
         Location::new(place.expect("a directory")).sink(known, &SystemClock::shared())
     }

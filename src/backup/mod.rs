@@ -31,6 +31,7 @@ pub(crate) use restore::{begin_restore, end_restore, refuse_half_restored};
 pub(crate) use schedule::own_snapshots;
 
 use crate::data_dir::DataDir;
+use aeth_core::backup::BackupSink;
 use aeth_core::blob::BlobStore;
 use aeth_core::{Clock, ClockExt, Error, ErrorKind, Lifecycle, Result, Secret, Tasks};
 use std::sync::{Arc, OnceLock};
@@ -172,8 +173,8 @@ impl Inner {
         };
         let reached = self.monitor.record().reached;
         let known = |location: &Location| !self.fill_lost && reached.contains(&location.label());
-        let sinks: Vec<_> =
-            self.locations.iter().map(|location| location.sink(known(location), &self.clock)).collect();
+        let sink = |location: &Location| Arc::new(location.sink(known(location), &self.clock)) as _;
+        let sinks: Vec<Arc<dyn BackupSink>> = self.locations.iter().map(sink).collect();
         // One location that answers is enough to go on; health says which lag, and they catch up.
         let options = RepositoryOptions::default().attach_empty(true).quorum(Quorum::AtLeast(1));
         let clock = || Arc::clone(&self.clock);

@@ -52,7 +52,7 @@ pub(super) async fn assemble(configuration: Configuration, context: Context) -> 
     #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
     let shared: super::parts::SharedDatabase<'_> = None;
     #[cfg(feature = "cache")]
-    let caches = super::parts::caches(&configuration, &context, shared, &mut attached).await?;
+    let caches = Box::pin(super::parts::caches(&configuration, &context, shared, &mut attached)).await?;
     #[cfg(feature = "files")]
     let files = {
         let open = super::parts::OpenFiles {
@@ -63,7 +63,7 @@ pub(super) async fn assemble(configuration: Configuration, context: Context) -> 
             backplane: None,
             attached: &mut attached,
         };
-        super::parts::files(&configuration, &context, open).await?
+        Box::pin(super::parts::files(&configuration, &context, open)).await?
     };
     #[cfg(feature = "backup")]
     let backup = {

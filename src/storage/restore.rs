@@ -70,7 +70,7 @@ async fn restore(
     #[cfg(feature = "files")]
     let files = {
         let open = parts::OpenFiles { restoring: true, backplane: None, attached: &mut attached };
-        let target = parts::files(&configuration, &context, open).await?;
+        let target = Box::pin(parts::files(&configuration, &context, open)).await?;
         source.restore_files(&snapshot, target.store(), &progress).await?
     };
     #[cfg(not(feature = "files"))]
