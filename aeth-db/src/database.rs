@@ -3,7 +3,7 @@
 use crate::migrate::{MigrationReport, Migrations};
 use crate::observe::{SlowQuery, StatementStatistics};
 #[cfg(feature = "postgres")]
-use crate::postgres::{PostgresDatabase, PostgresOptions};
+use crate::postgres::{PostgresDatabase, PostgresOptions, QueryCache, QueryCacheOptions};
 #[cfg(feature = "sqlite")]
 use crate::sqlite::{Integrity, SqliteDatabase, SqliteOptions};
 use aeth_core::observe::{Collector, Health, HealthCheck, MetricsSource};
@@ -142,6 +142,26 @@ impl Database {
     #[cfg(feature = "sqlite")]
     pub async fn check_integrity(&self, integrity: Integrity) -> Result<Vec<String>> {
         self.sqlite()?.check_integrity(integrity).await
+    }
+
+    /// A cache of query results over a cache level.
+    ///
+    /// # Errors
+    /// As [`QueryCache::open`]; `Unsupported` for SQLite, which reads in this process: a result would cost as much from
+    /// a level as from the tables. Keep decoded values in the typed cache there.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    #[cfg(feature = "postgres")]
+    pub async fn query_cache(
+        &self,
+        tier: std::sync::Arc<dyn aeth_core::cache::CacheTier>,
+        options: QueryCacheOptions,
+    ) -> Result<QueryCache> {
+        let postgres = self.postgres().map_err(|error| {
+            error.with_operation("query_cache").with_remedy("keep decoded values in the typed cache")
+        })?;
+        QueryCache::open(postgres.clone(), tier, options).await
     }
 
     /// Statements that were slow, the oldest first.

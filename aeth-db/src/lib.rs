@@ -14,7 +14,7 @@
 //! - time limits for statements, slow-query capture with a histogram for each
 //!   [fingerprint](StatementStatistics), errors with kinds and remedies;
 //! - [snapshots](SqliteDatabase::snapshot_to) while it is written to, and integrity checks;
-//! - a [cache level](SqliteCacheTier) in a table, with leases and tags;
+//! - a [cache level](SqlCacheTier) in tables, with leases and tags;
 //! - metrics, health, and a close that leaves one file behind.
 //!
 //! And for PostgreSQL (`PostgresDatabase`, feature `postgres`):
@@ -26,7 +26,8 @@
 //! - transactions that are repeated when they could not be serialised, and never when their outcome is unknown;
 //! - named locks with fencing numbers, notifications with gaps told, a backplane between nodes;
 //! - a cache level in UNLOGGED generations, and a query cache that tables' changes end without a race;
-//! - the server's statistics as metrics, and findings with evidence of what could be better;
+//! - the server's statistics, `pg_stat_statements` among them, as metrics, and findings with the evidence and the
+//!   statement that would mend it;
 //! - PgBouncer in transaction mode.
 //!
 //! ```
@@ -49,6 +50,68 @@
 //! # }
 //! ```
 //!
+//! # PostgreSQL with replicas
+//! ```
+//! # #[cfg(feature = "postgres")]
+//! # async fn example(cookie: &str) -> aeth_core::Result<String> {
+//! use aeth_db::{Consistency, Isolation, PostgresDatabase, PostgresOptions, SqlxResultExt, TransactOptions};
+//!
+//! // The URL, or the file in `DATABASE_URL_FILE`, names all servers of the cluster, in any order:
+//! // postgres://app@one,two,three/app?sslmode=verify-full&sslrootcert=/etc/ssl/db.pem
+//! let options = PostgresOptions::from_env("DATABASE_URL")?.password_file("/run/secrets/db")?;
+//! let db = PostgresDatabase::open(options.max_connections(16)).await?;
+//!
+//! // A write, repeated when it cannot be serialised, and the position at which it is seen.
+//! let (left, token) = db
+//!     .transact_with_token(Isolation::Serializable, TransactOptions::default(), |tx| {
+//!         Box::pin(async move {
+//!             let sql = "UPDATE stock SET n = n - 1 WHERE item = $1 RETURNING n";
+//!             Ok(sqlx::query_scalar::<_, i64>(sql).bind(7).fetch_one(&mut *tx).await?)
+//!         })
+//!     })
+//!     .await?;
+//! let set_cookie = format!("position={token}; HttpOnly; SameSite=Lax; Max-Age=3600");
+//!
+//! // The same user's next request, on another machine: any replica that has his write, else the primary. A cookie
+//! // that was tampered with is no token, or one that can only make his own reads slower or fail.
+//! let fresh = cookie.parse().map_or(Consistency::Eventual, Consistency::AtLeast);
+//! let mut reader = db.read(fresh).await?;
+//! let n: i64 =
+//!     sqlx::query_scalar("SELECT n FROM stock WHERE item = $1").bind(7).fetch_one(&mut reader).await.storage()?;
+//! # let _ = (left, n);
+//! # Ok(set_cookie)
+//! # }
+//! ```
+//!
+//! # With sqlx
+//! `&mut` of a connection or transaction of ours is an [`Executor`](sqlx::Executor): `query`, `query_as`, `query!`,
+//! `query_as!`, `QueryBuilder`, `raw_sql` and streams take it. What wants sqlx's own connection (`COPY`, `migrate!`,
+//! savepoints) gets it by `bare()`, and the connection is cleaned afterwards:
+//!
+//! ```ignore
+//! static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+//!
+//! let mut conn = db.write().await?;
+//! MIGRATOR.run(conn.bare()?).await?;
+//! let note = sqlx::query!("SELECT body FROM notes WHERE id = $1", 7_i64).fetch_one(&mut conn).await.storage()?;
+//! ```
+//!
+//! A pool that the program has already is taken as it is: [`PostgresOptions::from_pool`]. The crate re-exports
+//! [`sqlx`], so that versions always fit.
+//!
+//! # Errors
+//! [`SqlxResultExt::storage`] turns sqlx's errors into [`aeth_core::Error`]: a kind, whether it is worth another
+//! attempt, and what to do about it; [`from_sqlx`] has the table. No error holds a password or the values of a
+//! statement.
+//!
+//! # What is not promised
+//! - Through PgBouncer in transaction mode ([`Pooler::Transaction`]) what needs a session is `Unsupported`: named locks,
+//!   listening, stopping a dropped statement on the server.
+//! - The cache level of PostgreSQL is UNLOGGED: a crash of the server and a promotion empty it.
+//! - A commit whose answer was lost may have taken effect; it is told as `Unavailable`, marked never to be repeated.
+//! - With asynchronous replication a promotion can lose what was acknowledged. A token of what was lost is then an error,
+//!   never older data.
+//!
 //! # Features
 //! | feature | adds |
 //! |---|---|
@@ -56,6 +119,8 @@
 //! | `postgres` | PostgreSQL 12 or later, with replicas; TLS by rustls |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod cache_tier;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod database;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -82,7 +147,8 @@ pub use postgres::{
     Begin, CacheFreshness, CachedQuery, Consistency, Finding, Isolation, ListenEvent, Pooler,
     PostgresBackplane, PostgresCacheTier, PostgresConn, PostgresDatabase, PostgresLeaderLock,
     PostgresOptions, PostgresTierOptions, PostgresTransaction, QueryCache, QueryCacheOptions,
-    QueryCacheStatistics, ServerStatus, Standing, TargetSession, Token, Topic,
+    QueryCacheStatistics, ReplicaLag, ServerStatement, ServerStatistics, ServerStatus, Standing,
+    StatementTotals, TargetSession, Token, Topic,
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::{
@@ -91,6 +157,7 @@ pub use sqlite::{
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use {
+    cache_tier::{SqlCacheTier, SqlTierOptions},
     database::{Database, Engine},
     error::{SqlxResultExt, TransactError, from_sqlx},
     migrate::{MigrationReport, Migrations},

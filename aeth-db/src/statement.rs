@@ -1,7 +1,7 @@
 //! One statement on its way through a connection: timed, limited, recorded, whatever the engine.
 
 use crate::error::{kind_of, suspects_server};
-use crate::observe::{Outcome, Recorder};
+use crate::observe::{Outcome, Prepared, Recorder};
 use aeth_core::ErrorKind;
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
@@ -67,7 +67,6 @@ impl<DB: Database> Parts<DB> {
     }
 
     /// Whether it goes by the protocol that binds values, and not as plain text.
-    #[cfg(feature = "postgres")]
     pub(crate) fn has_arguments(&self) -> bool {
         !matches!(self.arguments, Ok(None))
     }
@@ -102,6 +101,8 @@ impl<DB: Database> Execute<'_, DB> for Parts<DB> {
 pub(crate) struct Running<'c> {
     recorder: &'c Recorder,
     flags: &'c mut Flags,
+    /// The connection's prepared statements, when this one is kept among them.
+    prepared: Option<&'c mut Prepared>,
     sql: SqlStr,
     started: Duration,
     pub(crate) rows: u64,
@@ -110,15 +111,16 @@ pub(crate) struct Running<'c> {
 }
 
 impl<'c> Running<'c> {
-    pub(crate) fn begin(
+    pub(crate) fn begin<DB: Database>(
         recorder: &'c Recorder,
-        flags: &'c mut Flags,
-        sql: SqlStr,
+        (flags, prepared): (&'c mut Flags, &'c mut Prepared),
+        parts: &Parts<DB>,
         started: Duration,
         writes: bool,
     ) -> Self {
         flags.running = true;
-        Self { recorder, flags, sql, started, rows: 0, writes, ended: None }
+        let prepared = (parts.persistent && parts.has_arguments()).then_some(prepared);
+        Self { recorder, flags, prepared, sql: parts.sql.clone(), started, rows: 0, writes, ended: None }
     }
 
     pub(crate) fn succeed(&mut self) {
@@ -141,8 +143,9 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         let duration = self.recorder.clock.monotonic().saturating_sub(self.started);
         let error = self.ended.flatten();
-        let outcome = Outcome { writes: self.writes, duration, rows: self.rows, error };
-        let lasting = self.recorder.record(self.sql.as_str(), outcome);
+        let ended = self.ended.is_some();
+        let outcome = Outcome { writes: self.writes, duration, rows: self.rows, error, ended };
+        let lasting = self.recorder.record(self.sql.as_str(), outcome, self.prepared.take());
         self.flags.session |= lasting.session;
         self.flags.opened |= lasting.transaction;
     }

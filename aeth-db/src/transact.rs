@@ -15,6 +15,9 @@ pub struct TransactOptions {
     /// Whether a transaction may be repeated though it was perhaps committed (the connection was lost meanwhile).
     /// Default false.
     pub idempotent: bool,
+    /// Whether a transaction that waited for a lock longer than the lock timeout is repeated, which waits as long again.
+    /// PostgreSQL only. Default false.
+    pub lock_timeouts: bool,
 }
 
 impl Default for TransactOptions {
@@ -24,6 +27,7 @@ impl Default for TransactOptions {
             backoff: Duration::from_millis(10),
             backoff_max: Duration::from_secs(1),
             idempotent: false,
+            lock_timeouts: false,
         }
     }
 }
@@ -47,6 +51,13 @@ impl TransactOptions {
     #[must_use]
     pub fn idempotent(mut self, idempotent: bool) -> Self {
         self.idempotent = idempotent;
+        self
+    }
+
+    /// Sets whether a transaction that waited too long for a lock is repeated.
+    #[must_use]
+    pub fn lock_timeouts(mut self, lock_timeouts: bool) -> Self {
+        self.lock_timeouts = lock_timeouts;
         self
     }
 

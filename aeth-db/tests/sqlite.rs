@@ -286,6 +286,17 @@ async fn statements_are_counted_by_fingerprint() {
     assert_eq!((insert.time.count(), insert.errors), (6, 1));
 }
 
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn what_only_postgresql_does_is_said_to_be_unsupported() {
+    use aeth_db::{QueryCacheOptions, SqlCacheTier, SqlTierOptions};
+    let db = Database::open_sqlite(SqliteOptions::memory()).await.unwrap();
+    let tier = SqlCacheTier::open(&db, SqlTierOptions::default()).await.unwrap();
+    let refused = db.query_cache(std::sync::Arc::new(tier), QueryCacheOptions::default()).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.retry()), (ErrorKind::Unsupported, Retry::Never));
+    assert!(refused.remedy().is_some());
+}
+
 #[tokio::test]
 async fn in_memory_everything_works_on_one_connection() {
     let db = Database::open_sqlite(SqliteOptions::memory()).await.unwrap();

@@ -6,7 +6,10 @@ use aeth_core::cache::{CacheTier, CacheTierExt, Entry, PutOutcome, TierCapabilit
 use aeth_core::conformance::cache_tier::TierSubject;
 use aeth_core::conformance::metrics_source;
 use aeth_core::{Clock, ClockExt, ErrorKind, Key, Namespace, SystemClock};
-use aeth_db::{SqliteCacheTier, SqliteDatabase, SqliteOptions, SqliteTierOptions, Synchronous};
+use aeth_db::{
+    Database, SqlCacheTier, SqlTierOptions, SqliteCacheTier, SqliteDatabase, SqliteOptions,
+    SqliteTierOptions, Synchronous,
+};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,8 +39,10 @@ async fn it_keeps_the_laws_with_a_second_handle() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_memory_too() {
-    let db = SqliteDatabase::open(SqliteOptions::memory()).await.unwrap();
-    let tier = SqliteCacheTier::open(db, SqliteTierOptions::default()).await.unwrap();
+    // By the handle that does not know the engine.
+    let db = Database::open_sqlite(SqliteOptions::memory()).await.unwrap();
+    let tier = SqlCacheTier::open(&db, SqlTierOptions::default()).await.unwrap();
+    assert_eq!(tier.name(), "database");
     assert!(!tier.capabilities().has(TierCapability::Persistent));
     TierSubject::new(tier, SystemClock::shared()).run().await.into_result().unwrap();
 }

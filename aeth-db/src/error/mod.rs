@@ -5,7 +5,7 @@ mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-use aeth_core::{Error, ErrorKind, Result};
+use aeth_core::{Error, ErrorKind, Result, Retry};
 use sqlx::error::DatabaseError;
 use std::fmt;
 
@@ -26,7 +26,7 @@ use std::fmt;
 ///
 /// | PostgreSQL says (SQLSTATE) | kind |
 /// |---|---|
-/// | serialization failure, deadlock, lock not available, too many connections | `Busy` |
+/// | serialization failure, deadlock, lock not available, too many connections, table altered meanwhile | `Busy` |
 /// | connection lost, starting, shutting down | `Unavailable` |
 /// | canceled (statement timeout), idle in transaction for too long | `Timeout` |
 /// | disk full, out of memory | `Full` |
@@ -123,9 +123,14 @@ pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
 /// True when the server may have become another one than it was: read-only, shutting down.
 pub(crate) fn suspects_server(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
-    matches!(error.code().as_deref(), Some("25006" | "57P01" | "57P02" | "57P03"))
-        // Its table was altered: the connection's prepared statement is of no use any more.
-        || error.message() == "cached plan must not change result type"
+    // 26000: somebody has deallocated what the connection believes to be prepared.
+    matches!(error.code().as_deref(), Some("25006" | "26000" | "57P01" | "57P02" | "57P03"))
+        || is_altered(&**error)
+}
+
+/// True when the statement's table was altered: the connection's prepared statement is of no use any more.
+pub(crate) fn is_altered(error: &dyn DatabaseError) -> bool {
+    error.code().as_deref() == Some("0A000") && error.message() == "cached plan must not change result type"
 }
 
 /// The kind of an error, what it says, what to do.
@@ -134,6 +139,9 @@ type Verdict = (ErrorKind, &'static str, Option<&'static str>);
 fn classify(error: &dyn DatabaseError) -> Verdict {
     #[cfg(feature = "postgres")]
     if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        if is_altered(error) {
+            return postgres::ALTERED;
+        }
         return postgres::classify(error);
     }
     #[cfg(feature = "sqlite")]
@@ -146,7 +154,10 @@ fn classify(error: &dyn DatabaseError) -> Verdict {
 
 fn from_database(error: Box<dyn DatabaseError>) -> Error {
     let (kind, message, remedy) = classify(&*error);
+    // Whether it took effect is unknown: who does it again may do it twice.
+    let unknown = error.code().as_deref() == Some("40003");
     let made = Error::new(kind, message).with_source(sqlx::Error::Database(error));
+    let made = if unknown { made.with_retry(Retry::Never) } else { made };
     match remedy {
         Some(remedy) => made.with_remedy(remedy),
         None => made,

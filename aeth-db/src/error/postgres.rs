@@ -13,6 +13,13 @@ pub(super) fn classify(error: &PgDatabaseError) -> Verdict {
         .unwrap_or_else(|| class(code.get(..2).unwrap_or_default()))
 }
 
+/// A prepared statement whose table was altered. The server's code for it says no more than that it cannot do that.
+pub(super) const ALTERED: Verdict = (
+    ErrorKind::Busy,
+    "the table was altered since the statement was prepared",
+    Some("run it again on another connection, where it is prepared anew: `transact` does"),
+);
+
 /// Somebody else is in the way.
 fn busy(code: &str) -> Option<Verdict> {
     Some(match code {
@@ -31,13 +38,21 @@ fn busy(code: &str) -> Option<Verdict> {
             "a lock was not free in time",
             Some("look at pg_locks for who holds it, or raise the lock timeout"),
         ),
-        "55006" => (ErrorKind::Busy, "the object is in use", None),
+        "55006" => (
+            ErrorKind::Busy,
+            "the object is in use",
+            Some("wait until it is not, or end the sessions that use it: pg_stat_activity names them"),
+        ),
         "53300" => (
             ErrorKind::Busy,
             "the server has no connection left",
             Some("open fewer connections, raise max_connections, or put a pooler before the server"),
         ),
-        "53400" => (ErrorKind::Busy, "a configured limit of the server is reached", None),
+        "53400" => (
+            ErrorKind::Busy,
+            "a configured limit of the server is reached",
+            Some("look at temp_file_limit and at the limits of role and database"),
+        ),
         _ => return None,
     })
 }
@@ -55,13 +70,21 @@ fn server(code: &str) -> Option<Verdict> {
             "the server ended the idle session",
             Some("do not hold transactions open while waiting for something else"),
         ),
-        "57P01" | "57P02" => (ErrorKind::Unavailable, "the server is shutting down or has crashed", None),
+        "57P01" | "57P02" => (
+            ErrorKind::Unavailable,
+            "the server ended the session, is shutting down or has crashed",
+            Some("take a new connection: it goes to whatever server is the primary then"),
+        ),
         "57P03" => (
             ErrorKind::Unavailable,
             "the server is starting, stopping or recovering, and takes no connections",
             Some("wait until it is ready"),
         ),
-        "57P04" => (ErrorKind::NotFound, "the database was dropped", None),
+        "57P04" => (
+            ErrorKind::NotFound,
+            "the database was dropped",
+            Some("restore it from a backup, or correct the name in the URL"),
+        ),
         "3D000" => (
             ErrorKind::NotFound,
             "there is no such database",
@@ -73,7 +96,11 @@ fn server(code: &str) -> Option<Verdict> {
             "the server is out of memory",
             Some("lower work_mem or the number of connections"),
         ),
-        "40003" => (ErrorKind::Unavailable, "whether the statement took effect is unknown", None),
+        "40003" => (
+            ErrorKind::Unavailable,
+            "whether the statement took effect is unknown",
+            Some("look before doing it again"),
+        ),
         "58030" => (
             ErrorKind::Unavailable,
             "input or output failed on the server",
@@ -141,20 +168,32 @@ fn data(code: &str) -> Option<Verdict> {
 
 fn class(class: &str) -> Verdict {
     match class {
-        "08" => (ErrorKind::Unavailable, "the connection to the server failed", None),
+        "08" => (
+            ErrorKind::Unavailable,
+            "the connection to the server failed",
+            Some("check that the server runs, and the log of a pooler before it"),
+        ),
         "0A" => (ErrorKind::Unsupported, "the server cannot do that", None),
         "22" => (ErrorKind::Invalid, "a value does not fit", None),
         "23" => (ErrorKind::Invalid, "a constraint does not hold", None),
-        "40" => (ErrorKind::Busy, "the transaction was rolled back", None),
+        "40" => (ErrorKind::Busy, "the transaction was rolled back", Some("repeat it: `transact` does")),
         "42" => (ErrorKind::Invalid, "the statement is wrong", None),
         "54" => (
             ErrorKind::Invalid,
             "the statement is too large or too complex",
             Some("split it, or bind an array instead of many values"),
         ),
-        "53" => (ErrorKind::Full, "the server has run out of something", None),
-        "57" => (ErrorKind::Unavailable, "the operator intervened", None),
-        "58" => (ErrorKind::Unavailable, "the server's system failed", None),
+        "53" => {
+            (ErrorKind::Full, "the server has run out of something", Some("look at its log for what that is"))
+        }
+        "57" => {
+            (ErrorKind::Unavailable, "the operator intervened", Some("wait until the server is ready again"))
+        }
+        "58" => (
+            ErrorKind::Unavailable,
+            "the server's system failed",
+            Some("look at the log of the server and of its kernel"),
+        ),
         "24" | "25" | "2D" | "3B" | "55" => {
             (ErrorKind::Precondition, "the state of the session or object forbids it", None)
         }

@@ -19,15 +19,19 @@ pub(super) fn classify(code: i32) -> Verdict {
             "the database is locked by another connection",
             Some("look for another process that holds a transaction open, or raise the busy timeout"),
         ),
-        6 => (ErrorKind::Busy, "a table is locked by another statement of this connection", None),
-        15 | 17 => (ErrorKind::Busy, "the database changed under the statement", None),
+        6 => (
+            ErrorKind::Busy,
+            "a table is locked by another statement of this connection",
+            Some("read the statement's rows to their end, or drop it, before the next one"),
+        ),
+        15 | 17 => (ErrorKind::Busy, "the database changed under the statement", Some("run it again")),
         11 | 26 => (
             ErrorKind::Corrupt,
             "the file is damaged or is no SQLite database",
             Some("restore it from a backup; move it away, do not delete it, until that has worked"),
         ),
         13 => (ErrorKind::Full, "no space left for the database", Some("free some space and try again")),
-        7 => (ErrorKind::Full, "out of memory", None),
+        7 => (ErrorKind::Full, "out of memory", Some("read fewer rows at once, or give the process more")),
         18 => (ErrorKind::Invalid, "the value or statement is too large", None),
         8 => (
             ErrorKind::Denied,
@@ -36,7 +40,11 @@ pub(super) fn classify(code: i32) -> Verdict {
                 "write through `write()`; if that is what was done, make file, directory and mount writable",
             ),
         ),
-        3 | 23 => (ErrorKind::Denied, "permission denied", None),
+        3 | 23 => (
+            ErrorKind::Denied,
+            "permission denied",
+            Some("check owner and mode of the file and its directory"),
+        ),
         14 => (
             ErrorKind::NotFound,
             "the database file cannot be opened",

@@ -1,5 +1,6 @@
 //! The instruments of one database handle.
 
+use super::prepared::{Preparation, Prepared};
 use super::session::Lasting;
 use super::statements::{SlowQuery, StatementStatistics, Statements};
 use aeth_core::observe::standard::{database, labels};
@@ -32,6 +33,8 @@ pub(crate) struct Outcome {
     pub(crate) duration: Duration,
     pub(crate) rows: u64,
     pub(crate) error: Option<ErrorKind>,
+    /// Whether its end was seen.
+    pub(crate) ended: bool,
 }
 
 #[derive(Debug)]
@@ -43,6 +46,9 @@ pub(crate) struct Recorder {
     writes: Histogram,
     slow: Counter,
     errors: [Counter; KINDS.len()],
+    statement_hits: Counter,
+    statement_misses: Counter,
+    statement_evictions: Counter,
     pub(crate) pool_wait: Histogram,
     pub(crate) pool_timeouts: Counter,
     pub(crate) commits: Counter,
@@ -61,6 +67,9 @@ impl Recorder {
             writes: Histogram::new(),
             slow: Counter::new(),
             errors: [const { Counter::new() }; KINDS.len()],
+            statement_hits: Counter::new(),
+            statement_misses: Counter::new(),
+            statement_evictions: Counter::new(),
             pool_wait: Histogram::new(),
             pool_timeouts: Counter::new(),
             commits: Counter::new(),
@@ -70,9 +79,10 @@ impl Recorder {
         }
     }
 
-    /// Notes a statement, and says what it may have left behind.
-    pub(crate) fn record(&self, sql: &str, outcome: Outcome) -> Lasting {
-        let Outcome { writes, duration, rows, error } = outcome;
+    /// Notes a statement, and says what it may have left behind. `prepared` are those of its connection, when it is
+    /// kept among them; one that was broken off is not counted there.
+    pub(crate) fn record(&self, sql: &str, outcome: Outcome, prepared: Option<&mut Prepared>) -> Lasting {
+        let Outcome { writes, duration, rows, error, ended } = outcome;
         let times = if writes { &self.writes } else { &self.reads };
         times.record_duration(duration);
         if let Some(kind) = error {
@@ -81,12 +91,23 @@ impl Recorder {
                 counter.increment();
             }
         }
-        let lasting = self.statements.record(sql, duration, rows, error);
+        let noted = self.statements.record(sql, duration, rows, error);
+        if let Some(prepared) = prepared.filter(|_| ended) {
+            match prepared.touch(noted.text, error.is_some()) {
+                Some(Preparation::Hit) => self.statement_hits.increment(),
+                Some(Preparation::Miss) => self.statement_misses.increment(),
+                Some(Preparation::Evicted) => {
+                    self.statement_misses.increment();
+                    self.statement_evictions.increment();
+                }
+                None => {}
+            }
+        }
         if duration >= self.slow_after {
             self.slow.increment();
             self.statements.record_slow(sql, self.clock.now(), (duration, rows, error));
         }
-        lasting
+        noted.lasting
     }
 
     pub(crate) fn slow_queries(&self) -> Vec<SlowQuery> {
@@ -113,6 +134,9 @@ impl Recorder {
             (&database::ROLLBACKS, &self.rollbacks),
             (&database::RETRIES, &self.retries),
             (&database::DEADLOCKS, &self.conflicts),
+            (&database::STATEMENT_CACHE_HITS, &self.statement_hits),
+            (&database::STATEMENT_CACHE_MISSES, &self.statement_misses),
+            (&database::STATEMENT_CACHE_EVICTIONS, &self.statement_evictions),
         ] {
             out.counter(descriptor, &[named], counter.get());
         }

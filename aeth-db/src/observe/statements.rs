@@ -6,6 +6,7 @@ use aeth_core::ErrorKind;
 use aeth_core::observe::{Counter, Histogram, HistogramSnapshot};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -71,12 +72,24 @@ impl Statement {
     }
 }
 
-type Found = (Arc<Statement>, Lasting);
+#[derive(Debug, Clone)]
+struct Found {
+    statement: Arc<Statement>,
+    noted: Noted,
+}
+
+/// What is known of a text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Noted {
+    /// What it may leave behind.
+    pub(super) lasting: Lasting,
+    /// Its number: the same text has the same.
+    pub(super) text: u64,
+}
 
 /// The figures for each fingerprint, bounded, and the latest slow statements.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// With what it may leave behind.
     by_text: RwLock<HashMap<Box<str>, Found>>,
     by_fingerprint: RwLock<HashMap<u64, Arc<Statement>>>,
     others: Arc<Statement>,
@@ -93,24 +106,18 @@ impl Statements {
         }
     }
 
-    pub(super) fn record(
-        &self,
-        sql: &str,
-        duration: Duration,
-        rows: u64,
-        error: Option<ErrorKind>,
-    ) -> Lasting {
-        let (statement, lasting) = self.find(sql);
+    pub(super) fn record(&self, sql: &str, duration: Duration, rows: u64, error: Option<ErrorKind>) -> Noted {
+        let Found { statement, noted } = self.find(sql);
         statement.time.record_duration(duration);
         statement.rows.add(rows);
         if error.is_some() {
             statement.errors.increment();
         }
-        lasting
+        noted
     }
 
     pub(super) fn record_slow(&self, sql: &str, at: SystemTime, run: (Duration, u64, Option<ErrorKind>)) {
-        let (found, _) = self.find(sql);
+        let found = self.find(sql).statement;
         // Those that share the last place are told apart here at least.
         let statement = if Arc::ptr_eq(&found, &self.others) {
             Statement::new(&fingerprint::normalise(sql))
@@ -162,8 +169,8 @@ impl Statements {
     }
 
     fn find(&self, sql: &str) -> Found {
-        if let Some((statement, lasting)) = self.by_text.read().get(sql) {
-            return (Arc::clone(statement), *lasting);
+        if let Some(found) = self.by_text.read().get(sql) {
+            return found.clone();
         }
         let text = fingerprint::normalise(sql);
         let lasting = session::lasting(&text);
@@ -177,9 +184,17 @@ impl Statements {
             Arc::clone(by_fingerprint.entry(key).or_insert_with(|| Statement::new(&text)))
         });
         let mut by_text = self.by_text.write();
-        if by_text.len() < TEXTS {
-            by_text.insert(sql.into(), (Arc::clone(&statement), lasting));
+        if let Some(found) = by_text.get(sql) {
+            return found.clone();
         }
-        (statement, lasting)
+        if by_text.len() < TEXTS {
+            let noted = Noted { lasting, text: by_text.len() as u64 };
+            let found = Found { statement, noted };
+            by_text.insert(sql.into(), found.clone());
+            return found;
+        }
+        // A number far from those above.
+        let noted = Noted { lasting, text: by_text.hasher().hash_one(sql) | 1 << 63 };
+        Found { statement, noted }
     }
 }

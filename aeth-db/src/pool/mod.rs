@@ -1,12 +1,12 @@
 //! Who has a connection, and since when.
 
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// The callers that hold a connection of one pool: the reason why another gets none.
 #[derive(Debug, Clone)]
@@ -14,10 +14,19 @@ pub(crate) struct Holders {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
-    held: Mutex<(u64, BTreeMap<u64, Holder>)>,
-    count: watch::Sender<usize>,
+    held: Mutex<Places>,
+    count: AtomicUsize,
+    /// Told when the last one is gone.
+    none: Notify,
+}
+
+/// A place for each holder. Places are used again, so that in the long run nothing is allocated.
+#[derive(Debug, Default)]
+struct Places {
+    holders: Vec<Option<Holder>>,
+    free: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,41 +40,57 @@ struct Holder {
 #[derive(Debug)]
 pub(crate) struct Hold {
     holders: Holders,
-    id: u64,
+    at: usize,
 }
 
 impl Holders {
     pub(crate) fn new() -> Self {
-        let inner = Inner { held: Mutex::default(), count: watch::Sender::new(0) };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::default() }
     }
 
     pub(crate) fn enter(&self, place: &'static Location<'static>, since: Duration) -> Hold {
-        let id = {
+        let holder = Some(Holder { place, since, settling: false });
+        let at = {
             let mut held = self.inner.held.lock();
-            held.0 += 1;
-            let id = held.0;
-            held.1.insert(id, Holder { place, since, settling: false });
-            id
+            match held.free.pop() {
+                Some(at) => {
+                    if let Some(free) = held.holders.get_mut(at) {
+                        *free = holder;
+                    }
+                    at
+                }
+                None => {
+                    held.holders.push(holder);
+                    held.holders.len() - 1
+                }
+            }
         };
-        self.inner.count.send_modify(|count| *count += 1);
-        Hold { holders: self.clone(), id }
+        self.inner.count.fetch_add(1, SeqCst);
+        Hold { holders: self.clone(), at }
     }
 
     /// How many hold a connection.
     pub(crate) fn count(&self) -> usize {
-        *self.inner.count.borrow()
+        self.inner.count.load(SeqCst)
     }
 
     /// Waits until nobody does.
     pub(crate) async fn none(&self) {
-        // The sender lives as long as `self`.
-        drop(self.inner.count.subscribe().wait_for(|count| *count == 0).await);
+        loop {
+            let gone = self.inner.none.notified();
+            tokio::pin!(gone);
+            // Before the count is looked at, so that nothing is missed in between.
+            gone.as_mut().enable();
+            if self.count() == 0 {
+                return;
+            }
+            gone.await;
+        }
     }
 
     /// Who has had one for how long, the longest first, at most three.
     pub(crate) fn describe(&self, now: Duration) -> String {
-        let mut holders: Vec<Holder> = self.inner.held.lock().1.values().copied().collect();
+        let mut holders: Vec<Holder> = self.inner.held.lock().holders.iter().flatten().copied().collect();
         holders.sort_by_key(|holder| holder.since);
         let mut text = String::new();
         for holder in holders.iter().take(3) {
@@ -84,7 +109,7 @@ impl Holders {
 impl Hold {
     /// The caller is gone, its connection is being cleaned.
     pub(crate) fn settling(&self) {
-        if let Some(holder) = self.holders.inner.held.lock().1.get_mut(&self.id) {
+        if let Some(Some(holder)) = self.holders.inner.held.lock().holders.get_mut(self.at) {
             holder.settling = true;
         }
     }
@@ -92,7 +117,16 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.holders.inner.held.lock().1.remove(&self.id);
-        self.holders.inner.count.send_modify(|count| *count = count.saturating_sub(1));
+        let inner = &*self.holders.inner;
+        {
+            let mut held = inner.held.lock();
+            if let Some(place) = held.holders.get_mut(self.at) {
+                *place = None;
+            }
+            held.free.push(self.at);
+        }
+        if inner.count.fetch_sub(1, SeqCst) == 1 {
+            inner.none.notify_waiters();
+        }
     }
 }

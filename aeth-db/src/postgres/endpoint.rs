@@ -25,6 +25,24 @@ pub(super) struct Places {
 /// Parameters of libpq's that are ours to keep, not sqlx's.
 const OURS: &[&str] = &["target_session_attrs", "load_balance_hosts"];
 
+/// Parameters that name a file of a certificate or key.
+const FILES: &[&str] =
+    &["sslrootcert", "sslcert", "sslkey", "ssl-root-cert", "ssl-ca", "ssl-cert", "ssl-key"];
+
+/// A certificate that cannot be read would look like a server that cannot be reached.
+fn readable(path: &str) -> Result<()> {
+    if path.contains('%') {
+        // Encoded: the driver will see.
+        return Ok(());
+    }
+    let opened = std::fs::File::open(path).map(drop);
+    opened.map_err(|error| {
+        Error::from_io(error)
+            .with_key(path.to_owned())
+            .with_remedy("give the path of the certificate or key, and let this process read it")
+    })
+}
+
 pub(super) fn places(options: &PostgresOptions) -> Result<Places> {
     let (servers, target, pool) = match &options.endpoints {
         Endpoints::Url(url) => {
@@ -84,6 +102,9 @@ fn parse(url: &str) -> Result<(Vec<PgConnectOptions>, Option<TargetSession>)> {
     let mut kept = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if FILES.contains(&name) {
+            readable(value)?;
+        }
         if name == "target_session_attrs" {
             target = Some(value.parse()?);
         }

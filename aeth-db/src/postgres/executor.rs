@@ -38,12 +38,21 @@ pub(super) fn left_behind(conn: &PostgresConn) -> Option<Error> {
     )
 }
 
+/// The server takes no message that is longer, and ends the session at the attempt
+/// (`PQ_LARGE_MESSAGE_LIMIT`, which is its limit for one allocation).
+const LONGEST: usize = (1 << 30) - 1024;
+
 impl PostgresConn {
     fn begin_statement<'c>(&'c mut self, parts: &mut Parts<Postgres>) -> Result<Begun<'c>, sqlx::Error> {
         if let Some(error) = left_behind(self) {
             if let Some(link) = self.link() {
                 link.flags.suspect = true;
             }
+            return Err(through_sqlx(error));
+        }
+        if parts.sql.as_str().len() > LONGEST {
+            let error = Error::invalid("the statement's text is longer than a gigabyte")
+                .with_remedy("split it, or bind what is long as a value");
             return Err(through_sqlx(error));
         }
         let (writes, timeout) = (self.role == Role::Writer, self.statement_timeout);
@@ -56,8 +65,8 @@ impl PostgresConn {
         let wrapped = pooled && !link.flags.transaction && parts.has_arguments();
         let recorder = &shared.recorder;
         let started = recorder.clock.monotonic();
-        let (raw, flags) = link.apart();
-        let running = Running::begin(recorder, flags, parts.sql.clone(), started, writes);
+        let (raw, known) = link.apart();
+        let running = Running::begin(recorder, known, parts, started, writes);
         Ok(Begun { raw, running, patience: shared.patience(timeout), wrapped })
     }
 }

@@ -3,6 +3,7 @@
 use super::options::{Pooler, PostgresOptions};
 use super::sight::{Sight, look};
 use crate::error::from_sqlx;
+use crate::observe::Prepared;
 use crate::statement::Flags;
 use aeth_core::{Clock, ClockExt, Error, ErrorKind, Result};
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
@@ -25,6 +26,8 @@ pub(super) enum Raw {
 pub(super) struct Link {
     raw: Raw,
     pub(super) flags: Flags,
+    /// Its prepared statements.
+    prepared: Prepared,
     /// What the server was when it was opened.
     pub(super) opened: Sight,
     /// The opener's when it was opened.
@@ -44,12 +47,12 @@ impl Link {
     }
 
     /// The connection and what is known of it, borrowed apart.
-    pub(super) fn apart(&mut self) -> (&mut PgConnection, &mut Flags) {
+    pub(super) fn apart(&mut self) -> (&mut PgConnection, (&mut Flags, &mut Prepared)) {
         let raw = match &mut self.raw {
             Raw::Own(connection) => connection,
             Raw::Host(connection) => &mut **connection,
         };
-        (raw, &mut self.flags)
+        (raw, (&mut self.flags, &mut self.prepared))
     }
 
     /// Ends it in order, without waiting for long.
@@ -81,6 +84,7 @@ pub(super) struct Opener {
     lifetime: Option<Duration>,
     idle_check: Duration,
     pooler: Pooler,
+    statement_cache: usize,
     clock: Arc<dyn Clock>,
     /// Raised when the connections of before must not be used any more.
     pub(super) generation: AtomicU64,
@@ -95,6 +99,7 @@ impl Opener {
             lifetime: options.max_lifetime,
             idle_check: options.idle_check,
             pooler: options.pooler,
+            statement_cache: options.statement_cache,
             clock: Arc::clone(&options.clock),
             generation: AtomicU64::new(0),
         }
@@ -127,7 +132,16 @@ impl Opener {
         // Not all at once: up to a tenth earlier.
         let ends =
             self.lifetime.map(|lifetime| now.saturating_add(lifetime.mul_f64(1.0 - fastrand::f64() / 10.0)));
-        Ok(Link { raw, flags: Flags::default(), opened, generation, ends, used: now, interrupted: 0 })
+        Ok(Link {
+            raw,
+            flags: Flags::default(),
+            prepared: Prepared::new(self.statement_cache),
+            opened,
+            generation,
+            ends,
+            used: now,
+            interrupted: 0,
+        })
     }
 }
 

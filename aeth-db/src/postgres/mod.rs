@@ -36,6 +36,7 @@ pub use lock::PostgresLeaderLock;
 pub use options::{Pooler, PostgresOptions};
 pub use query_cache::{CacheFreshness, CachedQuery, QueryCache, QueryCacheOptions, QueryCacheStatistics};
 pub use route::Consistency;
+pub use statistics::{ReplicaLag, ServerStatement, ServerStatistics, StatementTotals};
 pub use target::TargetSession;
 pub use tier::{PostgresCacheTier, PostgresTierOptions};
 pub use token::Token;

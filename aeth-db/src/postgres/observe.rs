@@ -60,17 +60,24 @@ impl MetricsSource for PostgresDatabase {
         for (state, count) in [(labels::USED, used), (labels::IDLE, open.saturating_sub(used))] {
             out.gauge(&database::CONNECTIONS, &[named, (labels::STATE, state)], count as f64);
         }
-        if let Some(figures) = *shared.figures.read() {
-            figures.collect(&[named], out);
+        if let Some(figures) = self.server_statistics() {
+            figures.collect(named, out);
         }
         let most = shared.options.max_connections * shared.nodes.len();
         out.gauge(&database::CONNECTIONS_MAX, &[named], most as f64);
     }
 }
 
+/// Transactions since the oldest that is not frozen from which on health is degraded: autovacuum begins to hurry at 200
+/// million.
+const TRANSACTION_AGE: u64 = 1_000_000_000;
+
 /// The label that names a server.
 const SERVER: &str = "server";
 
+/// Down when no server that is asked for answers, or two believe to be the primary; degraded when one of several servers
+/// is down, left behind or of another cluster, when nine tenths of the server's connections are in use, and when the
+/// numbers of transactions run out.
 #[async_trait]
 impl HealthCheck for PostgresDatabase {
     fn component(&self) -> Cow<'_, str> {
@@ -89,6 +96,7 @@ impl HealthCheck for PostgresDatabase {
                 None => format!("{} is {:?}", server.address, server.standing).to_lowercase(),
             })
             .collect();
+        let wrong: Vec<String> = wrong.into_iter().chain(self.pressure()).collect();
         let rivals = servers.iter().any(|server| server.standing == Standing::Rival);
         let health = match touched {
             Err(error) => Health::from(&error),
@@ -115,6 +123,21 @@ impl HealthCheck for PostgresDatabase {
 }
 
 impl PostgresDatabase {
+    /// What is about to run out, by the latest sample of the server's statistics.
+    fn pressure(&self) -> Vec<String> {
+        let Some(figures) = self.server_statistics() else { return Vec::new() };
+        let mut told = Vec::new();
+        if figures.connections * 10 > figures.connections_max * 9 {
+            let (used, most) = (figures.connections, figures.connections_max);
+            told.push(format!("{used} of the server's {most} connections are in use"));
+        }
+        if figures.transaction_age > TRANSACTION_AGE {
+            let age = figures.transaction_age;
+            told.push(format!("the oldest transaction is {age} back: writes are refused near two billion"));
+        }
+        told
+    }
+
     async fn touch(&self) -> Result<()> {
         let place = Location::caller();
         let has_primary = self.shared.fleet.primary().is_some();

@@ -30,10 +30,15 @@ pub(super) async fn probe_forever(shared: Weak<Shared>, index: usize) {
     }
 }
 
+/// A server that has others beside it, and has not answered for so long or for a few intervals, is not asked by others.
+const SILENT: Duration = Duration::from_secs(2);
+
 /// One probe of one server.
 pub(super) async fn probe(shared: &Shared, node: &Node) {
     let limit = shared.options.connect_timeout;
-    let found = node.look(limit).await;
+    let patience = SILENT.max(shared.options.probe_interval.saturating_mul(4)).min(limit);
+    // With one server only there is nobody to ask instead.
+    let found = node.look(if shared.nodes.len() > 1 { patience } else { limit }).await;
     let leads = found.as_ref().is_ok_and(|sight| !sight.recovering);
     if let Err(error) = &found {
         tracing::debug!(server = node.address, %error, "a database server does not answer");

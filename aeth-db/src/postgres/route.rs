@@ -312,6 +312,7 @@ impl Shared {
         Error::unavailable(format!("no server is {target}: {}", self.describe()))
             .with_operation("acquire")
             .with_component("database")
+            .with_remedy("wait for a promotion or a standby, or name all servers of the cluster")
     }
 
     /// Insists that there is such a server.

@@ -7,7 +7,7 @@ use super::listen::Subscriber;
 use super::lock::Locks;
 use super::node::{Node, SETTLE};
 use super::options::{Pooler, PostgresOptions};
-use super::statistics::ServerFigures;
+use super::statistics::ServerStatistics;
 use crate::error::{closed, from_sqlx};
 use crate::observe::Recorder;
 use crate::pool::Hold;
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) closing: AtomicBool,
     pub(super) locks: Locks,
     /// What the server counted when it was last asked.
-    pub(super) figures: RwLock<Option<ServerFigures>>,
+    pub(super) figures: RwLock<Option<Arc<ServerStatistics>>>,
     /// The session that listens.
     pub(super) hub: OnceLock<Sender<Subscriber>>,
 }

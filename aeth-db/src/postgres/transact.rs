@@ -3,7 +3,7 @@
 use super::handle::PostgresDatabase;
 use super::token::Token;
 use super::transaction::{Begin, Isolation, PostgresTransaction};
-use crate::error::TransactError;
+use crate::error::{TransactError, is_altered, kind_of};
 use crate::transact::TransactOptions;
 use aeth_core::{Error, ErrorKind, Result, Retry};
 use futures_core::future::BoxFuture;
@@ -115,7 +115,7 @@ impl PostgresDatabase {
                     if failure.is_conflict() {
                         recorder.conflicts.increment();
                     }
-                    (undone_by_chance(&failure), Error::from(failure))
+                    (undone_by_chance(&failure, options.lock_timeouts), Error::from(failure))
                 }
                 Failure::Unknown(error) => (options.idempotent, error),
             };
@@ -170,17 +170,31 @@ fn is_loss(kind: ErrorKind) -> bool {
 }
 
 /// Whether what was rolled back may well succeed the next time. Waiting for a lock once more is the host's choice.
-fn undone_by_chance(failure: &TransactError) -> bool {
+fn undone_by_chance(failure: &TransactError, lock_timeouts: bool) -> bool {
     match failure {
         TransactError::Abort(_) => false,
-        TransactError::Sql(sqlx::Error::Database(error)) => matches!(
-            error.code().as_deref(),
-            Some("40001" | "40P01" | "25006" | "57P01" | "57P02" | "57P03" | "08006" | "08003" | "53300")
-        ),
-        TransactError::Sql(error) => crate::error::kind_of(error) == ErrorKind::Unavailable,
+        TransactError::Sql(error) => chance(error, lock_timeouts),
         TransactError::Storage(error) => {
-            // sqlx's error may have become ours inside the work, its code is in the source then.
-            matches!(error.kind(), ErrorKind::Busy | ErrorKind::Unavailable) && error.retry().is_worthwhile()
+            if !error.retry().is_worthwhile() {
+                return false;
+            }
+            // sqlx's error may have become ours inside the work: it is the source then.
+            let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+            source.map_or_else(
+                || matches!(error.kind(), ErrorKind::Busy | ErrorKind::Unavailable),
+                |error| chance(error, lock_timeouts),
+            )
         }
+    }
+}
+
+fn chance(error: &sqlx::Error, lock_timeouts: bool) -> bool {
+    let sqlx::Error::Database(database) = error else {
+        return kind_of(error) == ErrorKind::Unavailable;
+    };
+    match database.code().as_deref() {
+        Some("40001" | "40P01" | "25006" | "57P01" | "57P02" | "57P03" | "08006" | "08003" | "53300") => true,
+        Some("55P03") => lock_timeouts,
+        _ => is_altered(&**database),
     }
 }

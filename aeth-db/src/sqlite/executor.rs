@@ -14,7 +14,7 @@ type Step = crate::statement::Step<Sqlite>;
 /// What sqlx needs and what we note, borrowed apart.
 fn begin<'c>(
     conn: &'c mut SqliteConn,
-    sql: &SqlStr,
+    parts: &Parts<Sqlite>,
 ) -> Option<(&'c mut sqlx::SqliteConnection, Running<'c>)> {
     let (limit, writes) = (conn.statement_timeout, conn.role == Role::Writer);
     let SqliteConn { source, shared, .. } = conn;
@@ -25,7 +25,8 @@ fn begin<'c>(
     let recorder = &shared.recorder;
     let started = recorder.clock.monotonic();
     link.control.limit(limit.map(|limit| started.saturating_add(limit)));
-    let running = Running::begin(recorder, &mut link.flags, sql.clone(), started, writes);
+    let known = (&mut link.flags, &mut link.prepared);
+    let running = Running::begin(recorder, known, parts, started, writes);
     Some((&mut link.raw, running))
 }
 
@@ -40,7 +41,7 @@ impl<'c> Executor<'c> for &'c mut SqliteConn {
         E: 'q,
     {
         let parts = Parts::of(query);
-        let Some((raw, running)) = begin(self, &parts.sql) else {
+        let Some((raw, running)) = begin(self, &parts) else {
             return futures_util::stream::once(async { Err(sqlx::Error::PoolClosed) }).boxed();
         };
         // The engine itself looks at the time.
@@ -56,7 +57,7 @@ impl<'c> Executor<'c> for &'c mut SqliteConn {
     {
         let parts = Parts::of(query);
         Box::pin(async move {
-            let Some((raw, mut running)) = begin(self, &parts.sql) else {
+            let Some((raw, mut running)) = begin(self, &parts) else {
                 return Err(sqlx::Error::PoolClosed);
             };
             let row = raw.fetch_optional(parts).await;

@@ -3,6 +3,7 @@
 use super::connect::{Role, connect};
 use super::control::Control;
 use super::options::SqliteOptions;
+use crate::observe::Prepared;
 use crate::statement::Flags;
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use sqlx::sqlite::SqliteConnection;
@@ -15,6 +16,8 @@ pub(super) struct Link {
     pub(super) raw: SqliteConnection,
     pub(super) control: Arc<Control>,
     pub(super) flags: Flags,
+    /// Its prepared statements.
+    pub(super) prepared: Prepared,
 }
 
 impl Link {
@@ -53,7 +56,8 @@ impl Manager for Links {
 
     async fn create(&self) -> Result<Link, sqlx::Error> {
         let (raw, control) = connect(&self.options, self.role).await?;
-        Ok(Link { raw, control, flags: Flags::default() })
+        let prepared = Prepared::new(self.options.statement_cache);
+        Ok(Link { raw, control, flags: Flags::default(), prepared })
     }
 
     /// No ping: a connection that comes back dirty was settled before it got here.

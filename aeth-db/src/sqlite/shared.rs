@@ -5,7 +5,7 @@ use super::connect::{Role, connect};
 use super::link::{Link, Links};
 use super::options::SqliteOptions;
 use crate::error::{closed, from_sqlx};
-use crate::observe::Recorder;
+use crate::observe::{Prepared, Recorder};
 use crate::pool::{Hold, Holders};
 use crate::statement::Flags;
 use aeth_core::{Error, ErrorKind, Result, Tasks};
@@ -96,7 +96,8 @@ impl Shared {
         let opened = connect(&self.options, Role::Maintenance).await;
         let (raw, control) = opened.map_err(|error| from_sqlx(error).with_component("database"))?;
         let hold = self.lane(Role::Reader).holders.enter(place, self.recorder.clock.monotonic());
-        let link = Link { raw, control, flags: Flags::default() };
+        let prepared = Prepared::new(self.options.statement_cache);
+        let link = Link { raw, control, flags: Flags::default(), prepared };
         Ok(SqliteConn::aside(link, Arc::clone(self), hold))
     }
 

@@ -60,6 +60,31 @@ async fn many_clients_over_few_sessions_get_their_own_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn results_are_kept_and_ended_behind_it_too() {
+    use aeth_db::{CacheFreshness, CachedQuery, QueryCache, QueryCacheOptions, SqlCacheTier, SqlTierOptions};
+    let name = Postgres::shared().database();
+    let bouncer = PgBouncer::start(Postgres::shared());
+    let options = PostgresOptions::new(bouncer.url(&name)).pooler(Pooler::Transaction);
+    let db = PostgresDatabase::open(options).await.unwrap();
+    let tier = SqlCacheTier::open(&db.clone().into(), SqlTierOptions::default()).await.unwrap();
+    let cache = QueryCache::open(db, std::sync::Arc::new(tier), QueryCacheOptions::default()).await.unwrap();
+    psql(&name, "CREATE TABLE t (n bigint)");
+    cache.watch("t", true).await.unwrap();
+    for (round, fresh) in
+        (1_i64..=8).zip([CacheFreshness::Strict, CacheFreshness::Eventual].into_iter().cycle())
+    {
+        psql(&name, "INSERT INTO t VALUES (1)");
+        for _ in 0..2 {
+            let query = CachedQuery::new("SELECT count(*) FROM t WHERE n = $1").bind(1_i64);
+            // Nobody can listen there: an eventual reader looks each time.
+            assert_eq!(cache.fetch::<(i64,)>(query, fresh).await.unwrap(), [(round,)]);
+        }
+    }
+    let statistics = cache.statistics();
+    assert_eq!((statistics.hits, statistics.outdated), (8, 7), "{statistics:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_needs_a_session_is_unsupported_and_dropped_work_does_no_harm() {
     let name = Postgres::shared().database();
     let bouncer = PgBouncer::start(Postgres::shared());

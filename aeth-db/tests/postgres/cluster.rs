@@ -163,6 +163,66 @@ async fn readers_get_what_they_must_see_and_no_server_of_the_past() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_is_passed_over_until_it_answers() {
+    let primary = Postgres::start();
+    let standby = Postgres::builder().start_standby(&primary);
+    // Long, so that only the probes can notice.
+    let patient = options(&[&primary, &standby])
+        .connect_timeout(Duration::from_secs(300))
+        .acquire_timeout(Duration::from_secs(300));
+    let db = PostgresDatabase::open(patient).await.unwrap();
+    use Standing::{Down, Primary, Standby};
+    standings(&db, &[Primary, Standby]).await;
+    assert!(db.read(Consistency::Eventual).await.unwrap().is_standby());
+    standby.freeze();
+    standings(&db, &[Primary, Down]).await;
+    for _ in 0..16 {
+        let mut conn = db.read(Consistency::Eventual).await.unwrap();
+        assert_eq!((number(&mut conn, "SELECT 1::bigint").await, conn.is_standby()), (1, false));
+    }
+    let health = db.check().await;
+    assert_eq!(health.status, Status::Degraded, "{health:?}");
+    standby.thaw();
+    standings(&db, &[Primary, Standby]).await;
+    until("it is read from again", async || {
+        db.read(Consistency::Eventual).await.is_ok_and(|conn| conn.is_standby())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wish_is_met_by_a_cluster() {
+    let primary = Postgres::start();
+    let standby = Postgres::builder().start_standby(&primary);
+    let db = PostgresDatabase::open(options(&[&primary, &standby])).await.unwrap();
+    standings(&db, &[Standing::Primary, Standing::Standby]).await;
+    use TargetSession::{Any, PreferStandby, Primary, ReadOnly, ReadWrite, Standby};
+    for (target, standby) in [
+        (ReadWrite, Some(false)),
+        (Primary, Some(false)),
+        (ReadOnly, Some(true)),
+        (Standby, Some(true)),
+        (PreferStandby, Some(true)),
+        (Any, None),
+    ] {
+        for _ in 0..8 {
+            let conn = db.session(target).await.unwrap();
+            assert!(standby.is_none_or(|standby| conn.is_standby() == standby), "{target}");
+        }
+    }
+    // By the URL's words too, each against a cluster that has no such server.
+    for (server, refused) in [(&primary, ["read-only", "standby"]), (&standby, ["read-write", "primary"])] {
+        for word in refused {
+            let wanted = format!("{}?target_session_attrs={word}", url(&[server]));
+            let error = PostgresDatabase::open(PostgresOptions::new(wanted)).await.unwrap_err();
+            assert!(error.kind() == ErrorKind::Unavailable && error.message().contains(word), "{error:?}");
+        }
+        let wanted = format!("{}?target_session_attrs=prefer-standby", url(&[server]));
+        PostgresDatabase::open(PostgresOptions::new(wanted)).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_primaries_of_two_clusters_are_refused() {
     let (one, two) = (Postgres::shared(), Postgres::builder().stranger().start());
     let error = PostgresDatabase::open(options(&[one, &two])).await.unwrap_err();

@@ -17,5 +17,7 @@ mod pool;
 mod query_cache;
 mod support;
 mod tier;
+mod tls;
 mod transact;
 mod trouble;
+mod verdicts;

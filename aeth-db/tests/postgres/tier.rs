@@ -5,10 +5,13 @@ use aeth_core::cache::{CacheTier, CacheTierExt, Entry, PutOutcome};
 use aeth_core::conformance::cache_tier::TierSubject;
 use aeth_core::conformance::metrics_source;
 use aeth_core::{ClockExt, ErrorKind, Key, Namespace, SystemClock};
-use aeth_db::{PostgresCacheTier, PostgresDatabase, PostgresOptions, PostgresTierOptions};
+use aeth_db::{
+    Database, Pooler, PostgresCacheTier, PostgresDatabase, PostgresOptions, PostgresTierOptions,
+    SqlCacheTier, SqlTierOptions,
+};
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::Postgres;
+use testkit::{PgBouncer, Postgres};
 
 fn space() -> Namespace {
     Namespace::new("space").unwrap()
@@ -33,6 +36,16 @@ async fn it_keeps_the_laws_with_a_second_handle() {
     println!("{report}");
     report.into_result().unwrap();
     metrics_source::run_all(Arc::new(one)).await.into_result().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_keeps_the_laws_behind_a_pooler_and_by_the_common_handle() {
+    let name = Postgres::shared().database();
+    let bouncer = PgBouncer::start(Postgres::shared());
+    let options = PostgresOptions::new(bouncer.url(&name)).pooler(Pooler::Transaction);
+    let db = Database::open_postgres(options).await.unwrap();
+    let tier = SqlCacheTier::open(&db, SqlTierOptions::default()).await.unwrap();
+    TierSubject::new(tier, SystemClock::shared()).run().await.into_result().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,204 +1,116 @@
-//! Clusters that lag, restart and are promoted while clients work.
+//! A primary that dies, or is passed over, while sixteen tasks write.
 
+use crate::pairs::{Done, options};
 use crate::support::until;
 use aeth_core::ErrorKind;
-use aeth_db::{Consistency, Isolation, PostgresDatabase, PostgresOptions, Standing, Token, TransactOptions};
-use std::collections::BTreeSet;
+use aeth_db::{Consistency, Isolation, PostgresDatabase, Standing, Token, TransactOptions};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use testkit::Postgres;
+use tokio::task::JoinSet;
 
-fn options(servers: &[&Postgres]) -> PostgresOptions {
-    let hosts: Vec<String> = servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
-    PostgresOptions::new(format!("postgres://postgres@{}/postgres", hosts.join(",")))
-        .probe_interval(Duration::from_millis(30))
-        .replica_wait(Duration::from_millis(30))
-        .failover_timeout(Duration::from_secs(60))
-        .max_connections(20)
+const TASKS: usize = 16;
+const ROWS: &str = "SELECT count(*) FROM log";
+
+/// What was acknowledged, with the tokens.
+type Acknowledged = BTreeMap<i64, Token>;
+
+/// Sixteen tasks that insert numbered rows until told to stop.
+struct Writers {
+    done: Arc<AtomicBool>,
+    acked: Arc<AtomicU64>,
+    /// Attempts that each has ended, well or not.
+    ended: Arc<[AtomicU64; TASKS]>,
+    tasks: JoinSet<Acknowledged>,
 }
 
-/// Adds one to the task's counter; gives what it is then, and the token.
-async fn add(db: &PostgresDatabase, task: i32) -> Option<(i64, Token)> {
+impl Writers {
+    fn start(db: &PostgresDatabase) -> Self {
+        let mut this = Self {
+            done: Arc::default(),
+            acked: Arc::default(),
+            ended: Arc::default(),
+            tasks: JoinSet::new(),
+        };
+        for task in 0..TASKS {
+            let (db, done) = (db.clone(), this.done.clone());
+            let (acked, ended) = (this.acked.clone(), this.ended.clone());
+            this.tasks.spawn(async move {
+                let mut acknowledged = Acknowledged::new();
+                for n in 0.. {
+                    if done.load(Relaxed) {
+                        break;
+                    }
+                    let id = task as i64 * 1_000_000 + n;
+                    if let Ok(token) = insert(&db, id).await {
+                        acknowledged.insert(id, token);
+                        acked.fetch_add(1, Relaxed);
+                    }
+                    ended[task].fetch_add(1, Relaxed);
+                }
+                acknowledged
+            });
+        }
+        this
+    }
+
+    /// Waits for so many more acknowledgements.
+    async fn more(&self, by: u64) {
+        let goal = self.acked.load(Relaxed) + by;
+        until("writes are acknowledged", async || self.acked.load(Relaxed) >= goal).await;
+    }
+
+    /// Waits until whatever is under way now has ended, and another one with it.
+    async fn turn(&self) {
+        let goals = self.ended.each_ref().map(|ended| ended.load(Relaxed) + 2);
+        until("every writer has had a turn", async || {
+            self.ended.iter().zip(goals).all(|(ended, goal)| ended.load(Relaxed) >= goal)
+        })
+        .await;
+    }
+
+    async fn stop(mut self) -> Acknowledged {
+        drop(Done(self.done.clone()));
+        let mut all = Acknowledged::new();
+        while let Some(ended) = self.tasks.join_next().await {
+            all.extend(ended.unwrap());
+        }
+        all
+    }
+}
+
+async fn insert(db: &PostgresDatabase, id: i64) -> aeth_core::Result<Token> {
     let written = db.transact_with_token(Isolation::ReadCommitted, TransactOptions::default(), move |tx| {
         Box::pin(async move {
-            let sql = "UPDATE counters SET n = n + 1 WHERE id = $1 RETURNING n";
-            Ok(sqlx::query_scalar::<_, i64>(sql).bind(task).fetch_one(&mut *tx).await?)
+            sqlx::query("INSERT INTO log VALUES ($1)").bind(id).execute(&mut *tx).await?;
+            Ok(())
         })
     });
-    written.await.ok()
+    Ok(written.await?.1)
 }
 
-async fn count(db: &PostgresDatabase, task: i32, fresh: Consistency) -> aeth_core::Result<(i64, bool)> {
-    let mut conn = db.read(fresh).await?;
-    let sql = "SELECT n FROM counters WHERE id = $1";
-    let n = sqlx::query_scalar(sql).bind(task).fetch_one(&mut conn).await.map_err(aeth_db::from_sqlx)?;
-    Ok((n, conn.is_standby()))
-}
-
-/// Ends the others' work when it is dropped, by a panic too.
-struct Done(Arc<AtomicBool>);
-
-impl Drop for Done {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
-}
-
-#[derive(Default)]
-struct Tally {
-    pairs: AtomicU64,
-    on_standbys: AtomicU64,
-    lost: AtomicU64,
-    unanswered: AtomicU64,
-}
-
-/// Write, then read with the token of it, again and again.
-async fn pairs(db: PostgresDatabase, task: i32, until: Arc<AtomicBool>, tally: Arc<Tally>) {
-    while !until.load(Relaxed) {
-        let Some((written, token)) = add(&db, task).await else { continue };
-        match count(&db, task, Consistency::AtLeast(token)).await {
-            Ok((read, standby)) => {
-                assert!(read >= written, "task {task} wrote {written} and read {read} with {token}");
-                tally.pairs.fetch_add(1, Relaxed);
-                tally.on_standbys.fetch_add(u64::from(standby), Relaxed);
-            }
-            // It is not there any more, and that is what is said.
-            Err(error) if error.kind() == ErrorKind::Precondition => {
-                tally.lost.fetch_add(1, Relaxed);
-            }
-            Err(_) => {
-                tally.unanswered.fetch_add(1, Relaxed);
-            }
+/// Whether the row is there for who reads with its token; `None` when the token is refused as lost.
+async fn seen(db: &PostgresDatabase, id: i64, token: Token) -> Option<bool> {
+    let mut reader = match db.read(Consistency::AtLeast(token)).await {
+        Ok(reader) => reader,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Precondition, "{error:?}");
+            return None;
         }
-    }
+    };
+    let there = "SELECT EXISTS (SELECT FROM log WHERE id = $1)";
+    Some(sqlx::query_scalar(there).bind(id).fetch_one(&mut reader).await.unwrap())
 }
 
-/// What befalls a cluster of three, until enough pairs were made.
-fn befall(
-    rng: &mut fastrand::Rng,
-    tally: &Tally,
-    wanted: u64,
-    (mut primary, mut a, b): (Postgres, Postgres, Postgres),
-) -> [Postgres; 3] {
-    let pause = |rng: &mut fastrand::Rng| std::thread::sleep(Duration::from_millis(rng.u64(10..150)));
-    let mut others = [0; 2];
-    while tally.pairs.load(Relaxed) < wanted / 2 {
-        match rng.u32(..4) {
-            0 => {
-                a.psql("postgres", "SELECT pg_wal_replay_pause()");
-                pause(rng);
-                a.psql("postgres", "SELECT pg_wal_replay_resume()");
-            }
-            1 => {
-                b.psql("postgres", "SELECT pg_wal_replay_pause()");
-                pause(rng);
-                b.psql("postgres", "SELECT pg_wal_replay_resume()");
-            }
-            2 if others[0] < 2 => {
-                others[0] += 1;
-                a.kill();
-                pause(rng);
-                a.restart();
-            }
-            3 if others[1] < 1 => {
-                others[1] += 1;
-                primary.kill();
-                pause(rng);
-                primary.restart();
-            }
-            _ => pause(rng),
-        }
-    }
-    // The one that is further behind may be promoted: what it lacks is lost, and must be said to be.
-    primary.kill();
-    let (new, follower) = if rng.bool() { (&a, &b) } else { (&b, &a) };
-    new.promote();
-    // A standby that has replayed more than the new primary's timeline shares can never follow: it stays behind.
-    follower.follow(new);
-    while tally.pairs.load(Relaxed) < wanted * 3 / 4 {
-        pause(rng);
-    }
-    primary.restart();
-    while tally.pairs.load(Relaxed) < wanted {
-        pause(rng);
-    }
-    [primary, a, b]
+/// A token of the first timeline that is far beyond its end.
+fn beyond(token: Token) -> Token {
+    let text = token.to_string();
+    format!("{}-00000001-7fffffffffffffff", text.split('-').next().unwrap()).parse().unwrap()
 }
 
-/// Read-your-writes over two standbys that lag, restart, and are promoted. 10^5 pairs with
-/// `AETH_TORTURE_COUNT=100`.
-#[tokio::test(flavor = "multi_thread")]
-async fn torture_read_your_writes() {
-    const PAIRS: u64 = 1_000;
-    for case in testkit::campaign("read-your-writes", 1) {
-        let mut rng = case.rng();
-        let primary = Postgres::start();
-        let delay = format!("{}ms", rng.u32(0..40));
-        let lagging = Postgres::builder().setting("recovery_min_apply_delay", &delay);
-        let (a, b) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| Postgres::builder().start_standby(&primary));
-            (lagging.start_standby(&primary), other.join().unwrap())
-        });
-        primary.psql(
-            "postgres",
-            "CREATE TABLE counters (id int PRIMARY KEY, n bigint);
-             INSERT INTO counters SELECT i, 0 FROM generate_series(0, 7) i",
-        );
-        let db = PostgresDatabase::open(options(&[&primary, &a, &b])).await.unwrap();
-        let (done, tally) = (Arc::new(AtomicBool::new(false)), Arc::new(Tally::default()));
-        let mut tasks = tokio::task::JoinSet::new();
-        for task in 0..8 {
-            tasks.spawn(pairs(db.clone(), task, done.clone(), tally.clone()));
-        }
-        let (end, seen) = (Done(done.clone()), tally.clone());
-        let befallen = tokio::task::spawn_blocking(move || {
-            let servers = befall(&mut rng, &seen, PAIRS, (primary, a, b));
-            drop(end);
-            servers
-        });
-        // A stale read must not be waited out.
-        while let Some(ended) = tasks.join_next().await {
-            if ended.is_err() {
-                done.store(true, Relaxed);
-            }
-            ended.unwrap();
-        }
-        drop(befallen.await.unwrap());
-        println!(
-            "seed {}: {} pairs, {} read on standbys, {} lost and told, {} unanswered",
-            case.seed(),
-            tally.pairs.load(Relaxed),
-            tally.on_standbys.load(Relaxed),
-            tally.lost.load(Relaxed),
-            tally.unanswered.load(Relaxed)
-        );
-    }
-}
-
-/// Inserts numbered rows until told to stop; gives those that were acknowledged.
-async fn insert(db: PostgresDatabase, task: i64, until: Arc<AtomicBool>, acked: Arc<AtomicU64>) -> Vec<i64> {
-    let mut acknowledged = Vec::new();
-    for n in 0.. {
-        if until.load(Relaxed) {
-            break;
-        }
-        let id = task * 1_000_000 + n;
-        let written = db.transact(Isolation::ReadCommitted, TransactOptions::default(), move |tx| {
-            Box::pin(async move {
-                sqlx::query("INSERT INTO log VALUES ($1)").bind(id).execute(&mut *tx).await?;
-                Ok(())
-            })
-        });
-        if written.await.is_ok() {
-            acknowledged.push(id);
-            acked.fetch_add(1, Relaxed);
-        }
-    }
-    acknowledged
-}
-
-/// A killed primary with a synchronous standby that is promoted while 16 tasks write.
+/// A killed primary with a synchronous standby that is promoted.
 #[tokio::test(flavor = "multi_thread")]
 async fn torture_failover() {
     for case in testkit::campaign("failover", 1) {
@@ -213,38 +125,75 @@ async fn torture_failover() {
         })
         .await;
         let db = PostgresDatabase::open(options(&[&primary, &standby])).await.unwrap();
-        let (done, acked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let mut tasks = tokio::task::JoinSet::new();
-        for task in 0..16 {
-            tasks.spawn(insert(db.clone(), task, done.clone(), acked.clone()));
-        }
-        let more = async |by: u64| {
-            let goal = acked.load(Relaxed) + by;
-            until("writes are acknowledged", async || acked.load(Relaxed) >= goal).await;
-        };
-        more(200 + rng.u64(..300)).await;
+        let writers = Writers::start(&db);
+        writers.more(200 + rng.u64(..300)).await;
         let killed = Instant::now();
         primary.kill();
         standby.promote();
-        more(1).await;
-        println!("seed {}: the first write after {:?}", case.seed(), killed.elapsed());
-        more(200).await;
-        // The old primary is back, and believes that it is one: it waits for nobody now.
+        let promoted = killed.elapsed();
+        writers.more(1).await;
+        let recovered = killed.elapsed();
+        writers.more(200).await;
+        // The old primary is back, believes that it is one, and waits for nobody: it would take any write at once.
+        let conf = primary.data_dir().join("postgresql.auto.conf");
+        let settings = std::fs::read_to_string(&conf).unwrap();
+        std::fs::write(&conf, settings.replace("synchronous_standby_names = 'sync'", "")).unwrap();
         primary.restart();
-        let rows = "SELECT count(*) FROM log";
-        let before = primary.psql("postgres", rows);
+        assert_eq!(primary.psql("postgres", "SHOW synchronous_standby_names"), "");
+        let before = primary.psql("postgres", ROWS);
         until("the old primary is seen", async || {
             db.servers().iter().any(|server| server.standing == Standing::Stale)
         })
         .await;
-        more(300).await;
-        done.store(true, Relaxed);
-        let acknowledged: BTreeSet<i64> = tasks.join_all().await.into_iter().flatten().collect();
-        assert_eq!(primary.psql("postgres", rows), before, "the old primary took a write");
-        let mut reader = db.read(Consistency::Strong).await.unwrap();
-        let there: Vec<i64> = sqlx::query_scalar("SELECT id FROM log").fetch_all(&mut reader).await.unwrap();
-        let there: BTreeSet<i64> = there.into_iter().collect();
-        let lost: Vec<&i64> = acknowledged.difference(&there).collect();
-        assert!(lost.is_empty(), "{} of {} acknowledged writes are lost", lost.len(), acknowledged.len());
+        writers.more(300).await;
+        let acknowledged = writers.stop().await;
+        assert_eq!(primary.psql("postgres", ROWS), before, "the old primary took a write");
+        for (id, token) in &acknowledged {
+            assert_eq!(seen(&db, *id, *token).await, Some(true), "the acknowledged write {id} is lost");
+        }
+        let first = *acknowledged.values().next().unwrap();
+        assert_eq!(seen(&db, 0, beyond(first)).await, None, "a token from beyond the switch was taken");
+        println!(
+            "seed {}: {} writes acknowledged, none lost; promoted after {promoted:.1?}, the first write after \
+             {recovered:.1?}",
+            case.seed(),
+            acknowledged.len()
+        );
+    }
+}
+
+/// A standby is promoted though the primary lives and goes on taking writes: it is left alone the moment that it is
+/// known, and what it had acknowledged meanwhile is told to be lost to who has its token.
+#[tokio::test(flavor = "multi_thread")]
+async fn torture_split_brain() {
+    for case in testkit::campaign("split-brain", 1) {
+        let mut rng = case.rng();
+        let primary = Postgres::start();
+        let standby = Postgres::builder().start_standby(&primary);
+        primary.psql("postgres", "CREATE TABLE log (id bigint PRIMARY KEY)");
+        let db = PostgresDatabase::open(options(&[&primary, &standby])).await.unwrap();
+        let writers = Writers::start(&db);
+        writers.more(200 + rng.u64(..300)).await;
+        standby.promote();
+        until("the newer timeline is seen", async || {
+            db.servers().iter().any(|server| server.standing == Standing::Stale)
+        })
+        .await;
+        // What was under way when it was seen may still have been taken.
+        writers.turn().await;
+        let before = primary.psql("postgres", ROWS);
+        writers.more(300).await;
+        let acknowledged = writers.stop().await;
+        assert_eq!(primary.psql("postgres", ROWS), before, "the old primary took a write");
+        let kept = standby.psql("postgres", "SELECT id FROM log");
+        let kept: BTreeSet<i64> = kept.lines().map(|id| id.parse().unwrap()).collect();
+        let mut lost = 0;
+        for (id, token) in &acknowledged {
+            let there = kept.contains(id);
+            let told = seen(&db, *id, *token).await;
+            assert_eq!(told, there.then_some(true), "write {id} with {token}");
+            lost += u64::from(!there);
+        }
+        println!("seed {}: {} writes acknowledged, {lost} lost and told", case.seed(), acknowledged.len());
     }
 }

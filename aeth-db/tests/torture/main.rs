@@ -10,6 +10,7 @@
 
 mod drops;
 mod failover;
+mod pairs;
 mod query_cache;
 #[path = "../postgres/support.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]

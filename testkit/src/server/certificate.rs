@@ -7,14 +7,17 @@ use std::process::Command;
 use crate::account;
 use crate::tool::{outcome, tool};
 
-/// Makes `server.crt` and `server.key` in `dir`: for `localhost` and `127.0.0.1`, signed by itself, for a day.
+/// The names of this machine to itself.
+pub(crate) const LOCAL: &str = "DNS:localhost,IP:127.0.0.1";
+
+/// Makes `server.crt` and `server.key` in `dir`: for these names, signed by itself, for a day.
 #[track_caller]
-pub(crate) fn make(dir: &Path) {
+pub(crate) fn make(dir: &Path, names: &str) {
     let program = tool("openssl", "openssl").unwrap_or_else(|missing| panic!("{missing}"));
     let mut command = Command::new(program);
     command.current_dir(dir).args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
     command.args(["-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout", "server.key"]);
-    command.args(["-out", "server.crt", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+    command.args(["-out", "server.crt", "-addext", &format!("subjectAltName={names}")]);
     command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
     let output = command.output().expect("openssl starts");
     outcome(&command, &output).unwrap_or_else(|failure| panic!("{failure}"));

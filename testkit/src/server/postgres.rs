@@ -35,7 +35,7 @@ pub struct Postgres {
 pub struct PostgresBuilder {
     settings: Vec<String>,
     access: Option<String>,
-    tls: bool,
+    tls: Option<String>,
     stranger: bool,
 }
 
@@ -66,7 +66,14 @@ impl PostgresBuilder {
     /// Turns TLS on, with a certificate for `localhost` that signs itself; see [`Postgres::certificate`].
     #[must_use]
     pub fn tls(mut self) -> Self {
-        self.tls = true;
+        self.tls = Some(certificate::LOCAL.into());
+        self
+    }
+
+    /// Turns TLS on, with a certificate for a host of another name than this one's.
+    #[must_use]
+    pub fn tls_for(mut self, host: &str) -> Self {
+        self.tls = Some(format!("DNS:{host}"));
         self
     }
 
@@ -85,8 +92,8 @@ impl PostgresBuilder {
         if let Some(rules) = &self.access {
             std::fs::write(data.join("pg_hba.conf"), rules).expect("the new cluster can be written");
         }
-        if self.tls {
-            certificate::make(dir.path());
+        if let Some(names) = &self.tls {
+            certificate::make(dir.path(), names);
             self.settings.push("ssl=on".into());
             self.settings.push(format!("ssl_cert_file={}", dir.path().join("server.crt").display()));
             self.settings.push(format!("ssl_key_file={}", dir.path().join("server.key").display()));
@@ -274,11 +281,16 @@ impl Postgres {
         self.server.stop("INT");
     }
 
+    /// Starts it again on the same port and data, without waiting until it takes connections.
+    pub fn restart_unready(&mut self) {
+        self.server.stop("INT");
+        self.server = launch(&self.bin, self.dir.path(), self.port, &self.settings);
+    }
+
     /// Starts it again on the same port and data.
     #[track_caller]
     pub fn restart(&mut self) {
-        self.server.stop("INT");
-        self.server = launch(&self.bin, self.dir.path(), self.port, &self.settings);
+        self.restart_unready();
         let up = self.server.wait_until(|| accepts(&self.bin, self.port));
         assert!(up, "postgres did not start again:\n{}", self.server.log());
     }
@@ -291,6 +303,18 @@ impl Postgres {
     /// Lets a frozen postmaster go on.
     pub fn resume(&self) {
         self.server.signal(Signal::CONT);
+    }
+
+    /// Freezes the whole server, as a machine that hangs: connections stand, and nothing answers. Linux only.
+    pub fn freeze(&self) {
+        self.pause();
+        self.server.signal_children(Signal::STOP);
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) {
+        self.server.signal_children(Signal::CONT);
+        self.resume();
     }
 }
 

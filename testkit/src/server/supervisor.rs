@@ -97,6 +97,24 @@ impl Supervised {
         let _ = kill_process(self.pid, signal);
     }
 
+    /// Signals the processes that the server has started.
+    pub(crate) fn signal_children(&self, signal: Signal) {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        for entry in entries {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // `pid (name) state parent …`
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let parent =
+                stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+            if parent == Some(self.pid())
+                && let Some(pid) = Pid::from_raw(pid)
+            {
+                // One that has ended meanwhile needs no signal.
+                let _ = kill_process(pid, signal);
+            }
+        }
+    }
+
     /// Ends the server by the signal `name` (`TERM`, `INT`, `QUIT`, `KILL`) and waits for its end.
     pub(crate) fn stop(&mut self, name: &str) {
         if let Some(mut orders) = self.orders.take() {

@@ -36,6 +36,21 @@ pub const ROLLBACKS: Descriptor = Descriptor::counter("aeth_db_rollbacks", "Tran
 /// Transactions repeated after a transient failure.
 pub const RETRIES: Descriptor =
     Descriptor::counter("aeth_db_retries", "Transactions repeated after a transient failure.");
+/// Runs of statements that their connection had prepared already.
+pub const STATEMENT_CACHE_HITS: Descriptor = Descriptor::counter(
+    "aeth_db_statement_cache_hits",
+    "Runs of statements that their connection had prepared already.",
+);
+/// Runs of statements that had to be prepared first.
+pub const STATEMENT_CACHE_MISSES: Descriptor = Descriptor::counter(
+    "aeth_db_statement_cache_misses",
+    "Runs of statements that had to be prepared first.",
+);
+/// Prepared statements that went because a connection's statement cache was full.
+pub const STATEMENT_CACHE_EVICTIONS: Descriptor = Descriptor::counter(
+    "aeth_db_statement_cache_evictions",
+    "Prepared statements that went because a connection's statement cache was full.",
+);
 /// Bytes of the database on disk, without its log.
 pub const SIZE: Descriptor =
     Descriptor::gauge("aeth_db_size_bytes", "Size of the database, without its log.").with_unit(Unit::Bytes);
@@ -56,6 +71,9 @@ pub const ALL: &[Descriptor] = &[
     COMMITS,
     ROLLBACKS,
     RETRIES,
+    STATEMENT_CACHE_HITS,
+    STATEMENT_CACHE_MISSES,
+    STATEMENT_CACHE_EVICTIONS,
     SIZE,
     WAL_SIZE,
 ];

@@ -20,8 +20,10 @@ pub enum Topic {
     MissingIndex,
     /// An index that nobody uses, or that is there twice.
     UnusedIndex,
-    /// Dead rows, statistics that are missing, numbers of transactions that run out.
+    /// Dead rows, statistics that are missing, numbers of transactions or keys that run out.
     Maintenance,
+    /// Tables and indexes that are mostly empty.
+    Bloat,
     /// Standbys and replication slots.
     Replication,
 }
@@ -38,7 +40,8 @@ pub struct Finding {
     pub problem: String,
     /// The figures that it was seen by.
     pub evidence: String,
-    /// The statement that would mend it. Read it before you run it; settings that need a restart say so in the problem.
+    /// The statement that would mend it; `None` where none can, and the problem says what does. Read it before you run
+    /// it; settings that need a restart say so in the problem, the others want `SELECT pg_reload_conf()`.
     pub statement: Option<String>,
 }
 
@@ -62,7 +65,7 @@ impl PostgresDatabase {
         let named = |error: aeth_core::Error| error.with_operation("advise").with_component("database");
         let mut conn = self.write_at(place).await.map_err(named)?;
         let mut findings = Vec::new();
-        for Rule { topic, sql } in RULES {
+        for Rule { topic, sql } in RULES.into_iter().flatten() {
             let rows: Vec<(String, String, String, Option<String>)> =
                 sqlx::query_as(*sql).fetch_all(&mut conn).await.storage().map_err(named)?;
             findings.extend(rows.into_iter().map(|(subject, problem, evidence, statement)| Finding {
