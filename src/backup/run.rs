@@ -1,9 +1,9 @@
 //! Making a restore point.
 
 use super::{Backup, DATABASE_AT, FILES_AT};
-use aeth_backup::{BackupReport, BlobSource, Observer, Plan, Progress, Repository, Source, TagEdit};
 #[cfg(feature = "sqlite")]
 use aeth_backup::CopySource;
+use aeth_backup::{BackupReport, BlobSource, Observer, Plan, Progress, Repository, Source, TagEdit};
 use aeth_core::Result;
 use std::path::Path;
 use std::sync::Arc;
