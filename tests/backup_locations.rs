@@ -3,18 +3,15 @@
 #![cfg(all(feature = "backup", feature = "s3", feature = "opendal-0-59"))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
-#[path = "../aeth-files/tests/support/moto.rs"]
-mod moto;
 #[path = "support/program.rs"]
 mod program;
 
-use moto::moto;
 use program::{PASSWORD, Program, lines, text};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use testkit::{Compare, Shape, assert_same_tree, restic_in, temp_dir};
+use testkit::{Compare, Moto, Shape, assert_same_tree, restic_in, temp_dir};
 
 /// What reaches moto: it asks nobody who he is, but the tools want to have an answer.
 fn environment() -> Vec<(&'static str, String)> {
@@ -22,7 +19,7 @@ fn environment() -> Vec<(&'static str, String)> {
         ("AWS_ACCESS_KEY_ID", "key".into()),
         ("AWS_SECRET_ACCESS_KEY", "secret of the bucket".into()),
         ("AWS_REGION", "us-east-1".into()),
-        ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", moto().port)),
+        ("AWS_ENDPOINT_URL", Moto::shared().url()),
     ]
 }
 
@@ -32,7 +29,7 @@ fn program() -> Program {
 
 /// Stock restic on the same objects.
 fn restic(bucket: &str, prefix: &str, args: &[&str]) -> String {
-    let repository = format!("s3:http://127.0.0.1:{}/{bucket}/{prefix}", moto().port);
+    let repository = format!("s3:{}/{bucket}/{prefix}", Moto::shared().url());
     let mut command = Command::new(testkit::tool("restic", "restic").unwrap());
     command.args(["--no-cache", "--repo", &repository]).args(args).env("RESTIC_PASSWORD", PASSWORD);
     command.envs(environment());
@@ -44,7 +41,7 @@ fn restic(bucket: &str, prefix: &str, args: &[&str]) -> String {
 
 /// One request to moto; the status and the answer.
 fn ask(method: &str, path: &str, headers: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", moto().port)).unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", Moto::shared().port())).unwrap();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n"
     );
