@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aeth_cache::{Cache, CacheOptions, Caches, L1Engine};
 use bytes::Bytes;
+use futures_util::FutureExt;
 
 use crate::measure::cpu_nanoseconds;
 use crate::row::Row;
@@ -13,6 +14,8 @@ use crate::{BoxError, runtime};
 
 const KEYS: usize = 100_000;
 const LOOKUPS: usize = 1 << 20;
+/// Hits over which allocations are counted.
+const COUNTED: u64 = 100_000;
 
 pub(super) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
     let keys: Vec<Arc<str>> = (0..KEYS).map(|n| format!("user:{n:08}").into()).collect();
@@ -24,15 +27,28 @@ pub(super) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
     raw.run_pending_tasks();
     let (_quick, quick) = filled(L1Engine::Quick, &keys)?;
     let (_moka, moka) = filled(L1Engine::Moka, &keys)?;
+    let (_adaptive, adaptive) = filled(L1Engine::Adaptive, &keys)?;
 
+    // Calls that are futures are polled where they stand: a hit is ready at once.
+    let got = |key: &str| matches!(quick.get(key).now_or_never(), Some(Ok(Some(_))));
     let times = cpu_nanoseconds(&mut [
         &mut |n| look(&keys, &order, n, |key| black_box(raw.get(key)).is_some()),
         &mut |n| look(&keys, &order, n, |key| black_box(quick.peek(key)).is_some()),
         &mut |n| look(&keys, &order, n, |key| black_box(moka.peek(key)).is_some()),
+        &mut |n| look(&keys, &order, n, got),
+        &mut |n| look(&keys, &order, n, |key| black_box(adaptive.peek(key)).is_some()),
     ]);
     let peer = ("moka::sync", times[0]);
     report(Row::against("L1 hit, default engine", "ns", times[1], peer).at_most(0.5));
     report(Row::against("L1 hit, moka engine", "ns", times[2], peer).at_most(1.25));
+    report(Row::against("L1 hit, adaptive engine", "ns", times[4], peer).at_most(1.0));
+    report(Row::against("L1 hit by async get, default engine", "ns", times[3], peer).at_most(0.55));
+
+    let counted = allocation_counter::measure(|| {
+        look(&keys, &order, COUNTED, |key| quick.peek(key).is_some() && got(key));
+    });
+    let each = counted.count_total as f64 / COUNTED as f64;
+    report(Row::absolute("heap allocations per hit, default engine", "", each).at_most(0.0));
     Ok(())
 }
 

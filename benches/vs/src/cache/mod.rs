@@ -1,9 +1,11 @@
-//! The cache: memory and restarts, hits of the first level, what it keeps, Redis below it, outages, stampedes.
+//! The cache: memory and restarts, hits of the first level, what it keeps, Redis below it, outages, stampedes, races.
 
 mod l1;
 mod life;
 mod outage;
 pub(crate) mod process;
+mod races;
+mod s3_fifo;
 mod shared;
 mod stampede;
 mod traces;
@@ -17,7 +19,8 @@ pub(crate) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
     traces::run(report)?;
     shared::run(report)?;
     outage::run(report)?;
-    stampede::run(report)
+    stampede::run(report)?;
+    races::run(report)
 }
 
 /// Two workers: as many as the smallest machine has cores.

@@ -1,4 +1,4 @@
-//! Several processes of this program over one Redis.
+//! Other processes of this program: several over one Redis, or one whose memory is measured.
 
 use super::workers;
 use crate::BoxError;
@@ -14,16 +14,29 @@ use tokio::task::JoinSet;
 
 /// The first argument of such a process.
 pub(crate) const NAME: &str = "cache-process";
+/// The second one of a process whose memory is measured.
+const MEMORY: &str = "memory";
 const PROCESSES: usize = 4;
 const CALLERS: usize = 250;
 /// Missing keys, one after the other; the greatest number of loads of one counts.
 const ROUNDS: u64 = 10;
 
-/// One of them: as many callers as there are want the keys; says how often it loaded each.
+/// One of them.
 pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> Result<(), BoxError> {
-    let url = arguments.next().ok_or("no address")?;
+    let what = arguments.next().ok_or("no address")?;
+    match what.as_str() {
+        MEMORY => {
+            println!("{}", super::life::measure_memory(&arguments.next().ok_or("no contestant")?)?);
+            Ok(())
+        }
+        url => callers(url),
+    }
+}
+
+/// As many callers as there are want the keys; says how often it loaded each.
+fn callers(url: &str) -> Result<(), BoxError> {
     workers()?.block_on(async {
-        let options = RedisOptions::new(&url).with_command_timeout(Duration::from_secs(20));
+        let options = RedisOptions::new(url).with_command_timeout(Duration::from_secs(20));
         let redis = Redis::open(options, SystemClock::shared())?;
         let caches = Caches::builder().memory(1 << 20).tier(Arc::new(redis.tier())).build()?;
         let options =
@@ -51,6 +64,15 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> Result<(), Bo
         }
         Ok(())
     })
+}
+
+/// What a contestant's memory is over its budget.
+pub(super) fn memory(contestant: &str) -> Result<f64, BoxError> {
+    let output = Command::new(std::env::current_exe()?).args([NAME, MEMORY, contestant]).output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
 /// The most loads of one key by all processes together.
