@@ -27,7 +27,7 @@ pub(crate) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
              ANALYZE accounts"
         );
         execute(&db, make).await?;
-        pools::run(&db, (&url, &socket, server.port()), report).await?;
+        pools::run(&db, (url.as_str(), socket.as_str(), server.port()), report).await?;
         level::run(&db, report).await?;
         results::run(&db, report).await
     })
