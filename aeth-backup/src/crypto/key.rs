@@ -260,10 +260,10 @@ mod tests {
                 rng.fill(&mut bytes);
             }
             rng.fill(&mut plain);
-            rng.fill(if wraps { &mut iv[15..] } else { &mut iv });
+            rng.fill(&mut iv[if wraps { 15 } else { 0 }..]);
             let key = Key::from_bytes(&bytes);
             let expected = plainly(&key, &iv, &plain);
-            let mut in_place = [&[0; IV], plain.as_slice()].concat();
+            let mut in_place = [[0; IV].as_slice(), &plain].concat();
             key.seal_with(&mut in_place, 0, &iv).unwrap();
             prop_assert_eq!(&in_place, &expected);
             let mut out = vec![1; rng.usize(..30_000)];
