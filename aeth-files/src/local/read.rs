@@ -148,7 +148,9 @@ impl Inner {
             if !stamp.may_have_sidecar(self.granularity) {
                 return Ok(Opened { file, stat, record: None });
             }
-            let record = self.sidecars.find(path, stamp, size(&stat), wait)?;
+            // A file system in memory cannot say what it has in memory, and never waits.
+            let patience = if self.in_memory { Wait::Disk } else { wait };
+            let record = self.sidecars.find(path, stamp, size(&stat), patience)?;
             if record.is_some() {
                 return Ok(Opened { file, stat, record });
             }
