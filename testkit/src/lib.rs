@@ -33,7 +33,7 @@ pub use campaign::{Campaign, Case, campaign};
 pub use dir::{target_dir, temp_dir};
 pub use process::{Ended, Subject, is_root, kill_group, kill_tree};
 pub use server::{
-    Moto, PgBouncer, PgBouncerBuilder, Postgres, PostgresBuilder, Redis, RedisBuilder, free_port,
+    Emulator, Moto, PgBouncer, PgBouncerBuilder, Postgres, PostgresBuilder, Redis, RedisBuilder, free_port,
 };
 pub use tmpfs::Tmpfs;
 pub use tool::{Missing, Restic, postgres_bin, python, restic_in, tool};

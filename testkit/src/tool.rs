@@ -77,6 +77,17 @@ pub fn python() -> Result<PathBuf, Missing> {
     }
 }
 
+/// Azurite: `AETH_AZURITE`, else the one that `cargo xtask setup` installs.
+pub(crate) fn azurite() -> Result<PathBuf, Missing> {
+    let installed = || crate::target_dir().join("xtask/npm/node_modules/.bin/azurite-blob");
+    let candidate = std::env::var_os("AETH_AZURITE").map_or_else(installed, PathBuf::from);
+    if candidate.is_file() {
+        Ok(candidate)
+    } else {
+        Err(Missing { tool: "azurite-blob".into(), remedy: "cargo xtask setup".into() })
+    }
+}
+
 /// Stock restic, bound to one repository and its password.
 #[derive(Clone, Debug)]
 pub struct Restic {

@@ -1,6 +1,7 @@
 //! Private servers on free loopback ports.
 
 mod certificate;
+mod emulator;
 mod moto;
 mod pgbouncer;
 mod postgres;
@@ -10,6 +11,7 @@ mod template;
 
 use std::net::{Ipv4Addr, TcpListener};
 
+pub use emulator::Emulator;
 pub use moto::Moto;
 pub use pgbouncer::{PgBouncer, PgBouncerBuilder};
 pub use postgres::{Postgres, PostgresBuilder};

@@ -47,12 +47,29 @@ impl Supervised {
     /// `last` is the signal that ends it when the owner has died.
     #[track_caller]
     pub(crate) fn start(dir: &Path, program: &Path, args: &[OsString], last: &str) -> Self {
+        Self::spawn(dir, program, args, last, account::for_servers())
+    }
+
+    /// The same under our own account.
+    #[track_caller]
+    pub(crate) fn start_as_owner(dir: &Path, program: &Path, args: &[OsString], last: &str) -> Self {
+        Self::spawn(dir, program, args, last, None)
+    }
+
+    #[track_caller]
+    fn spawn(
+        dir: &Path,
+        program: &Path,
+        args: &[OsString],
+        last: &str,
+        account: Option<account::Account>,
+    ) -> Self {
         let log = dir.join("log");
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SCRIPT, "server"]).arg(&log).arg(dir).arg(last).arg(program).args(args);
         command.current_dir(dir).env("LC_ALL", "C.UTF-8").env_remove("PGDATA").env_remove("PGPORT");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
-        if let Some(account) = account::for_servers() {
+        if let Some(account) = account {
             command.uid(account.uid).gid(account.gid);
         }
         let mut shell = command.spawn().unwrap_or_else(|e| panic!("cannot start {}: {e}", program.display()));

@@ -1,6 +1,7 @@
 //! Having what the tests need: found where it is, installed where it is not.
 
 mod apt;
+mod npm;
 mod python;
 mod rust;
 
@@ -25,6 +26,7 @@ const NEEDS: &[Need] = &[
     Need { what: "OpenSSL", packages: &["openssl"], present: || found("openssl") },
     Need { what: "Python with venv", packages: &["python3", "python3-venv"], present: python::usable },
     Need { what: "promtool", packages: &["prometheus"], present: || found("promtool") },
+    Need { what: "Node.js", packages: &["nodejs", "npm"], present: || found("node") && found("npm") },
     Need { what: "git", packages: &["git"], present: || found("git") },
     Need { what: "Git LFS", packages: &["git-lfs"], present: || found("git-lfs") },
 ];
@@ -41,10 +43,12 @@ pub(crate) fn everything() -> Result<()> {
     rust::components()?;
     have(NEEDS)?;
     let python = python::environment()?;
+    npm::packages()?;
     for need in NEEDS {
         println!("have {}", need.what);
     }
     println!("have Tink and moto for Python in {}", python.display());
+    println!("have Azurite");
     Ok(())
 }
 
