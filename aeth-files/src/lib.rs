@@ -17,14 +17,17 @@
 //! | [`Encrypted`] | seals blobs as Tink streaming AEAD ciphertexts, with ranged reads |
 //! | [`Mirrored`] | keeps copies in several locations, with a write quorum, read repair and a journal |
 //! | [`Metered`] | counts operations, errors, bytes and time |
+//! | [`PolicyStore`] | retries, deadline, circuit breaker, hedged reads, in the one right order |
 //! | [`Prefixed`] | shows a part of a store as a whole one |
 //! | [`Quota`] | lets only so many bytes and blobs be stored |
 //! | [`RateLimited`] | lets only so many calls and bytes pass in a second |
 //! | [`ReadOnly`] | lets nothing be written |
+//! | [`Tiered`] | moves what is not used to cheaper stores by rules, and finds it there |
 //! | [`Versioned`] | keeps what is overwritten or deleted; views and restores of any time |
 //!
 //! Each of them passes the laws of `aeth_core::conformance` for every capability that it claims, alone and
-//! composed. [`FileLock`] elects a leader among the processes of a machine.
+//! composed. [`Lifecycle`] holds rules by which blobs age, for any store and for tiers, with a plan that can be read before
+//! it is applied; [`Placement`] makes the paths of structured directories. [`FileLock`] elects a leader among the processes of a machine.
 //!
 //! ```
 //! use aeth_core::seal::{Keyset, SegmentSize};
@@ -49,7 +52,7 @@
 //! | `opendal-0-59` | `OpendalAdapter`: any opendal operator here |
 //! | `git` | `GitArchive`: versions of a prefix as commits in a bare git repository |
 //! | `zstd` | `Compressed` |
-//! | `integration` | tests that need root (a full disk) or moto (S3) |
+//! | `integration` | tests that need root (a full disk) or servers (S3, Azure, Google, WebDAV) |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
@@ -68,17 +71,20 @@ mod file_lock;
 mod files;
 #[cfg(feature = "git")]
 mod git;
+mod lifecycle;
 mod local;
 mod memory;
 mod metered;
 mod mirrored;
 mod page;
+mod placement;
 mod prefixed;
 mod quota;
 mod random;
 mod rate_limited;
 mod read_only;
 mod reserved;
+mod tiered;
 mod upload;
 mod versioned;
 
@@ -93,6 +99,7 @@ pub use adapt::HttpOptions;
 pub use adapt::{AsObjectStore, Engine, ObjectStoreAdapter, ObjectStoreAdapterOptions};
 #[cfg(feature = "s3")]
 pub use adapt::{ObjectLockMode, S3ObjectLock, S3Options};
+pub use aeth_core::policy::PolicyStore;
 pub use cached::{Cached, CachedBuilder, CachedStatistics};
 pub use checksummed::{Checksummed, Scrubbed, SumAlgorithm};
 #[cfg(feature = "zstd")]
@@ -110,6 +117,9 @@ pub use git::{
     ArchiveEntry, Change, ChangeKind, CommitOptions, Committed, GitArchive, GitArchiveOptions, GitTag,
     PushOptions, RestoreOptions, Restored, Snapshot, TarOptions, Verified,
 };
+pub use lifecycle::{
+    Lifecycle, LifecycleAction, LifecyclePlan, LifecycleReport, LifecycleRule, LifecycleStep, Selector,
+};
 pub use local::{Durability, Layout, LocalDir, LocalDirOptions};
 pub use memory::MemoryStore;
 pub use metered::Metered;
@@ -118,8 +128,10 @@ pub use mirrored::{Mirrored, MirroredBuilder, MirroredStatistics, Resynced};
 pub use object_store;
 #[cfg(feature = "opendal-0-59")]
 pub use opendal;
+pub use placement::{Filed, Filing, Placement, PlacementPart};
 pub use prefixed::Prefixed;
 pub use quota::{Quota, QuotaLimits, QuotaUsage};
 pub use rate_limited::{RateLimited, RateLimits};
 pub use read_only::ReadOnly;
+pub use tiered::{RecallOptions, Swept, Tiered, TieredBuilder};
 pub use versioned::{OldVersion, RestoredAt, Retention, Versioned};

@@ -44,6 +44,14 @@ async fn in_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_memory_with_uploads_in_parts() {
+    let engine = Arc::new(InMemory::new());
+    let store = ObjectStoreAdapter::new(Arc::clone(&engine) as _, Engine::Memory).with_parts(engine);
+    assert!(store.capabilities().has(Capability::PlainUploads));
+    holds(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_memory_with_small_parts_and_staging() {
     let options = ObjectStoreAdapterOptions::default()
         .with_part_size(100_000)

@@ -81,6 +81,13 @@ async fn adapted_memory() -> Place {
     Place(over(ObjectStoreAdapter::new(engine, Engine::Memory)), None)
 }
 
+/// The same with the engine's own parts.
+async fn adapted_memory_with_parts() -> Place {
+    let engine = Arc::new(object_store::memory::InMemory::new());
+    let adapter = ObjectStoreAdapter::new(Arc::clone(&engine) as _, Engine::Memory);
+    Place(over(adapter.with_parts(engine)), None)
+}
+
 async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(120), work).await.expect("it hung")
 }
@@ -165,6 +172,11 @@ mod over_composed_local_dirs {
 
 mod over_adapted_memory {
     main!(adapted_memory);
+}
+
+mod over_adapted_memory_with_parts {
+    main!(adapted_memory_with_parts);
+    multipart!(adapted_memory_with_parts);
 }
 
 #[tokio::test]

@@ -47,11 +47,16 @@ pub enum Capability {
     MultiProcess,
     /// Old versions can be read.
     Versions,
+    /// `begin_upload` and `resume_upload` work as far as the engines of clouds go, where
+    /// [`Uploads`](Self::Uploads) would be too much: parts in any order and under the upload's id, joined without gaps
+    /// in their numbers and without a condition. What is stored is known to whoever stored it and cannot be listed,
+    /// conditions and attributes may be refused, each with `Unsupported`. A store with `Uploads` does not claim it.
+    PlainUploads,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::RangeGet,
         Self::SuffixGet,
         Self::ConditionalGet,
@@ -71,6 +76,7 @@ impl Capability {
         Self::Transparent,
         Self::MultiProcess,
         Self::Versions,
+        Self::PlainUploads,
     ];
 }
 

@@ -123,11 +123,13 @@ impl Probe<'_> {
                 let page = store.list_page(options).await?;
                 page.blobs.len() == 1 && page.blobs[0].path == *two
             }
-            Capability::Uploads | Capability::ResumeUploads => {
+            Capability::Uploads | Capability::ResumeUploads | Capability::PlainUploads => {
                 let upload = store.begin_upload(two, PutOptions::default()).await?;
                 let id = upload.id();
                 let upload = match capability {
-                    Capability::ResumeUploads => store.resume_upload(two, &id).await?,
+                    Capability::ResumeUploads | Capability::PlainUploads => {
+                        store.resume_upload(two, &id).await?
+                    }
                     _ => upload,
                 };
                 let part = upload.put_part(1, SECOND.into()).await?;

@@ -108,7 +108,8 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// [`put_opts`](Self::put_opts).
     ///
     /// # Errors
-    /// `Unsupported` without [`Capability::Uploads`](super::Capability::Uploads).
+    /// `Unsupported` without [`Capability::Uploads`](super::Capability::Uploads) or
+    /// [`Capability::PlainUploads`](super::Capability::PlainUploads).
     ///
     /// # Cancel safety
     /// An upload may have been begun; it is invisible to readers and expires by the store's own rule.
@@ -117,8 +118,9 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// Takes up an upload again, in this or another process.
     ///
     /// # Errors
-    /// `NotFound` when there is no such upload (completed, aborted, expired); `Unsupported` without
-    /// [`Capability::ResumeUploads`](super::Capability::ResumeUploads).
+    /// `NotFound` when there is no such upload (completed, aborted, expired), which with
+    /// [`Capability::PlainUploads`](super::Capability::PlainUploads) the next call on it tells; `Unsupported` without
+    /// that and [`Capability::ResumeUploads`](super::Capability::ResumeUploads).
     ///
     /// # Cancel safety
     /// Cancel-safe.

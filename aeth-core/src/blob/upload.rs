@@ -86,7 +86,8 @@ pub trait Upload: fmt::Debug + Send + Sync {
     /// The parts stored so far, in ascending order of their numbers.
     ///
     /// # Errors
-    /// `NotFound` when the upload is no more.
+    /// `NotFound` when the upload is no more; `Unsupported` where the store has only
+    /// [`PlainUploads`](super::Capability::PlainUploads).
     ///
     /// # Cancel safety
     /// Cancel-safe.
@@ -97,7 +98,8 @@ pub trait Upload: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// `AlreadyExists` and `Precondition` per mode (the upload stays and can be completed again); `Invalid`
-    /// when a part is missing, too small or out of order.
+    /// when a part is missing, too small or out of order; `Unsupported` for a condition where the store has only
+    /// [`PlainUploads`](super::Capability::PlainUploads).
     ///
     /// # Cancel safety
     /// Whether it took effect is unknown; the blob is old or new.

@@ -119,8 +119,9 @@ pub struct RefStore {
 
 impl RefStore {
     pub fn new() -> Self {
-        let claims =
-            Capability::ALL.into_iter().filter(|c| !matches!(c, Capability::Durable | Capability::Versions));
+        let claims = Capability::ALL
+            .into_iter()
+            .filter(|c| !matches!(c, Capability::Durable | Capability::Versions | Capability::PlainUploads));
         Self { flaw: None, state: Arc::default(), claims: Capabilities::new(claims), counter: Arc::default() }
     }
 

@@ -105,11 +105,20 @@ pub(super) fn of_read(error: Error) -> Error {
 fn of_status(message: &str) -> Option<Error> {
     let (_, rest) = message.split_once("status code: ")?;
     let status: u16 = rest.get(..3)?.parse().ok()?;
+    // S3 calls a request with a token that has expired a bad one.
+    if status == 400 && ["ExpiredToken", "TokenRefreshRequired"].iter().any(|code| rest.contains(code)) {
+        return Some(
+            Error::new(ErrorKind::Denied, "the credentials have expired")
+                .with_remedy("renew them; those of a role or web identity renew themselves"),
+        );
+    }
     Some(match status {
         408 | 429 | 500..=506 | 508..=599 => {
             Error::unavailable(format!("the engine refuses requests at the moment (status {status})"))
         }
         507 => Error::new(ErrorKind::Full, "the engine has no room (status 507)"),
+        404 => Error::not_found("there is no such bucket, container or upload (status 404)")
+            .with_remedy("create it, or correct its name; begin the upload anew"),
         413 => Error::invalid("the engine does not take blobs of this size (status 413)"),
         400..=499 => Error::invalid(format!("the engine does not accept the request (status {status})")),
         _ => Error::other(format!("the engine answered with the status {status}")),
@@ -158,7 +167,10 @@ mod tests {
             |source: Box<dyn StdError + Send + Sync>| inner(Outer::Generic { store: "S3", source }).kind();
         assert_eq!(made(status(503).into()), ErrorKind::Unavailable);
         assert_eq!(made(status(507).into()), ErrorKind::Full);
+        assert_eq!(made(status(404).into()), ErrorKind::NotFound);
         assert_eq!(made(status(400).into()), ErrorKind::Invalid);
+        let expired = status(400).replace("body", "<Error><Code>ExpiredToken</Code></Error>");
+        assert_eq!(made(expired.into()), ErrorKind::Denied);
         assert_eq!(made("something".into()), ErrorKind::Other);
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         assert_eq!(made(full.into()), ErrorKind::Full);

@@ -171,8 +171,7 @@ impl Encrypted {
 /// What the layer can do over a store that can do `below`.
 fn transform(below: &Capabilities, keyset: &Keyset, binds: bool, rebinds: bool) -> Capabilities {
     let mut caps = below.clone();
-    for lost in [Capability::Transparent, Capability::Presign, Capability::Uploads, Capability::ResumeUploads]
-    {
+    for lost in [Capability::Transparent, Capability::Presign, Capability::PlainUploads] {
         caps = caps.without(lost);
     }
     let mut set = |capability, has: bool| {

@@ -9,6 +9,7 @@ mod path;
 mod sync;
 mod transfer;
 mod tree;
+mod upload;
 mod walk;
 
 pub use builder::{FilesBuilder, Probe};

@@ -2,21 +2,16 @@
 
 use super::{Files, IntoPath, OnProgress, Progress};
 use crate::blocking::blocking;
-use aeth_core::blob::{
-    BlobMeta, BlobStore, BlobStoreExt, Capability, ETag, ETagMatch, GetOptions, Part, PutOptions, PutResult,
-    Upload, UploadId,
-};
-use aeth_core::{BlobPath, Body, Error, ErrorKind, Result};
+use aeth_core::blob::{BlobMeta, BlobStore, BlobStoreExt, Capability, ETag, ETagMatch, GetOptions, UploadId};
+use aeth_core::{BlobPath, Error, ErrorKind, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::UNIX_EPOCH;
 
 /// How a file is transferred in parts.
 #[derive(Clone)]
@@ -69,7 +64,7 @@ impl TransferOptions {
         self
     }
 
-    fn said(&self, done: &AtomicU64, more: u64, total: u64) {
+    pub(super) fn said(&self, done: &AtomicU64, more: u64, total: u64) {
         let done = done.fetch_add(more, Relaxed) + more;
         if let Some(progress) = &self.progress {
             progress(Progress { done, total });
@@ -87,12 +82,12 @@ impl fmt::Debug for TransferOptions {
     }
 }
 
-fn named(error: std::io::Error, path: &Path) -> Error {
+pub(super) fn named(error: std::io::Error, path: &Path) -> Error {
     Error::from_io(error).with_component("files").with_key(path.display())
 }
 
 /// A file beside another one.
-fn beside(file: &Path, ending: &str) -> Result<PathBuf> {
+pub(super) fn beside(file: &Path, ending: &str) -> Result<PathBuf> {
     let Some(name) = file.file_name() else {
         return Err(Error::invalid("it is not the name of a file")
             .with_component("files")
@@ -106,27 +101,23 @@ fn beside(file: &Path, ending: &str) -> Result<PathBuf> {
 
 /// What is known of a transfer that may be taken up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
-    path: BlobPath,
+pub(super) struct State {
+    pub(super) path: BlobPath,
     /// Which state of the blob, or of the file, it is about.
-    mark: String,
-    size: u64,
-    part_size: u64,
+    pub(super) mark: String,
+    pub(super) size: u64,
+    pub(super) part_size: u64,
     /// The id of an upload.
-    id: Option<UploadId>,
+    pub(super) id: Option<UploadId>,
 }
 
-fn write_state(at: &Path, state: &State) -> Result<()> {
+pub(super) fn write_state(at: &Path, state: &State) -> Result<()> {
     let text = serde_json::to_vec(state)
         .map_err(|error| Error::other("the state of the transfer cannot be written").with_source(error))?;
     std::fs::write(at, text).map_err(|error| named(error, at))
 }
 
-fn read_state(at: &Path) -> Option<State> {
-    serde_json::from_slice(&std::fs::read(at).ok()?).ok()
-}
-
-fn forget(at: &Path) {
+pub(super) fn forget(at: &Path) {
     // A state that stays is that of another transfer when it is read again.
     drop(std::fs::remove_file(at));
 }
@@ -215,140 +206,15 @@ impl Files {
         }
         Ok(bytes)
     }
-
-    /// Stores a file of the host, several parts at the same time, as one blob that appears when all are there. An
-    /// upload that failed or was dropped goes on where it was when it is called again for the same file, where the
-    /// store can take uploads up. A file of one part, and any file on a store without uploads, is stored at once.
-    ///
-    /// # Errors
-    /// As [`put_file`](Self::put_file); `Corrupt` when the file was changed meanwhile.
-    ///
-    /// # Cancel safety
-    /// The blob is old or new; the parts that were stored wait to be taken up.
-    pub async fn upload(
-        &self,
-        path: impl IntoPath,
-        file: impl AsRef<Path> + Send,
-        put: PutOptions,
-        options: TransferOptions,
-    ) -> Result<PutResult> {
-        let (path, source) = (path.into_path()?, file.as_ref().to_path_buf());
-        let caps = self.store().capabilities();
-        let (mark, size) = mark_of(source.clone()).await?;
-        let most = u64::from(caps.max_parts.max(1));
-        let part_size = options.part_size.max(1).max(caps.min_part).max(size.div_ceil(most));
-        if size <= part_size || !caps.has(Capability::Uploads) {
-            return self.put_file_with(path, source, put, options.progress).await;
-        }
-        let state_path = beside(&source, ".aeth-state")?;
-        let state = State { path: path.clone(), mark: mark.clone(), size, part_size, id: None };
-        let resumes = options.resume && caps.has(Capability::ResumeUploads);
-        let (upload, stored) = self.take_up(&path, put, &state, &state_path, resumes).await?;
-        let passed = AtomicU64::new(0);
-        for part in stored.values() {
-            options.said(&passed, part.size, size);
-        }
-        let numbers = (0..size.div_ceil(part_size)).filter(|number| !stored.contains_key(&at_one(*number)));
-        let sends = stream::iter(numbers).map(|number| {
-            let (source, state, upload, options, passed) =
-                (source.clone(), &state, &upload, &options, &passed);
-            async move {
-                let (start, length) = (number * state.part_size, part_length(state, number));
-                let bytes = blocking(move || read_at(&source, start, length)).await?;
-                let part = upload.put_part(at_one(number), Body::Bytes(bytes.into())).await?;
-                options.said(passed, length, state.size);
-                Ok::<Part, Error>(part)
-            }
-        });
-        let sent: Vec<Part> = sends.buffer_unordered(options.concurrency.max(1)).try_collect().await?;
-        let mut parts = stored;
-        parts.extend(sent.into_iter().map(|part| (part.number, part)));
-        if mark_of(source.clone()).await?.0 != mark {
-            drop(upload.abort().await);
-            forget(&state_path);
-            return Err(Error::corrupt("the file was changed while it was stored")
-                .with_component("files")
-                .with_key(source.display())
-                .with_remedy("store it again when nobody writes to it"));
-        }
-        let parts: Vec<Part> = parts.into_values().collect();
-        let mut result = upload.complete(&parts, None).await?;
-        result.size = result.size.or(Some(size));
-        blocking(move || {
-            forget(&state_path);
-            Ok(())
-        })
-        .await?;
-        Ok(result)
-    }
-
-    /// The upload that was begun for this state of the file, with the parts that it has, or a new one.
-    async fn take_up(
-        &self,
-        path: &BlobPath,
-        put: PutOptions,
-        state: &State,
-        state_path: &Path,
-        resumes: bool,
-    ) -> Result<(Box<dyn Upload>, BTreeMap<u32, Part>)> {
-        let at = state_path.to_path_buf();
-        let earlier = if resumes { blocking(move || Ok(read_state(&at))).await? } else { None };
-        if let Some(State { id: Some(id), .. }) =
-            earlier.filter(|earlier| State { id: None, ..earlier.clone() } == *state)
-        {
-            match self.store().resume_upload(path, &id).await {
-                Ok(upload) => {
-                    let good = |part: &Part| {
-                        part.number > 0 && part.size == part_length(state, u64::from(part.number) - 1)
-                    };
-                    let parts = upload.list_parts().await?;
-                    let parts = parts.into_iter().filter(good).map(|part| (part.number, part)).collect();
-                    return Ok((upload, parts));
-                }
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let upload = self.store().begin_upload(path, put).await?;
-        if resumes {
-            let (at, state) = (state_path.to_path_buf(), State { id: Some(upload.id()), ..state.clone() });
-            blocking(move || write_state(&at, &state)).await?;
-        }
-        Ok((upload, BTreeMap::new()))
-    }
 }
 
-/// Parts of uploads are numbered from one.
-fn at_one(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1)
-}
-
-fn part_length(state: &State, number: u64) -> u64 {
+pub(super) fn part_length(state: &State, number: u64) -> u64 {
     let start = number.saturating_mul(state.part_size);
     state.size.saturating_sub(start).min(state.part_size)
 }
 
-/// What tells one state of a file from another, and its length.
-async fn mark_of(file: PathBuf) -> Result<(String, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    blocking(move || {
-        let meta = std::fs::metadata(&file).map_err(|error| named(error, &file))?;
-        let modified = meta.modified().map_err(|error| named(error, &file))?;
-        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok((format!("{}-{}-{}", meta.ino(), meta.len(), since.as_nanos()), meta.len()))
-    })
-    .await
-}
-
-fn read_at(path: &Path, start: u64, length: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(|error| named(error, path))?;
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    file.read_exact_at(&mut bytes, start).map_err(|error| named(error, path))?;
-    Ok(bytes)
-}
-
 /// Opens a file for writing, but not through a symbolic link that somebody has put in its place.
-fn writable() -> std::fs::OpenOptions {
+pub(super) fn writable() -> std::fs::OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = File::options();
     options.write(true).custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0));

@@ -255,8 +255,10 @@ impl BlobStore for LocalDir {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities =
-            Capabilities::new(Capability::ALL).without(Capability::Presign).without(Capability::Versions);
+        let mut capabilities = Capabilities::new(Capability::ALL)
+            .without(Capability::Presign)
+            .without(Capability::Versions)
+            .without(Capability::PlainUploads);
         if self.0.durability != Durability::FileAndDirectory {
             capabilities = capabilities.without(Capability::Durable);
         }

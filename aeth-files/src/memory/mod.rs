@@ -213,6 +213,7 @@ impl BlobStore for MemoryStore {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(Capability::ALL)
+            .without(Capability::PlainUploads)
             .without(Capability::Presign)
             .without(Capability::Versions)
             .without(Capability::Durable)

@@ -62,7 +62,9 @@ impl BlobStore for Reserved {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let mut caps = self.inner.capabilities().with(Capability::Uploads).with(Capability::ResumeUploads);
+        let mut caps = self.inner.capabilities();
+        caps =
+            caps.without(Capability::PlainUploads).with(Capability::Uploads).with(Capability::ResumeUploads);
         caps.min_part = 1;
         caps.max_parts = MAX_PARTS;
         caps

@@ -10,6 +10,7 @@ mod compressed;
 mod guards;
 mod mirrored;
 mod nodes;
+mod tiered;
 mod transfers;
 mod versioned;
 

@@ -25,6 +25,10 @@ pub(super) async fn the_report_is_constant(subject: &BlobSubject) -> Check {
     for (claimed, needed) in depends {
         ensure!(!claims.has(claimed) || claims.has(needed), "{claimed:?} is claimed without {needed:?}");
     }
+    ensure!(
+        !(claims.has(Capability::Uploads) && claims.has(Capability::PlainUploads)),
+        "both kinds of uploads are claimed"
+    );
     let path = subject.path("blob")?;
     subject.put(&path, &pattern(1, 10)).await?;
     subject.store.delete(&path).await?;
@@ -81,7 +85,14 @@ pub(super) async fn what_is_not_claimed_is_refused(subject: &BlobSubject) -> Che
                 let options = ListOptions::prefix(subject.text("")).with_start_after(subject.text("a"));
                 subject.store.list_page(options).await.map(drop)
             }
-            Capability::Uploads => subject.store.begin_upload(&free, PutOptions::default()).await.map(drop),
+            // The other kind allows the call.
+            Capability::Uploads | Capability::ResumeUploads if claims.has(Capability::PlainUploads) => {
+                continue;
+            }
+            Capability::PlainUploads if claims.has(Capability::Uploads) => continue,
+            Capability::Uploads | Capability::PlainUploads => {
+                subject.store.begin_upload(&free, PutOptions::default()).await.map(drop)
+            }
             Capability::ResumeUploads => subject.store.resume_upload(&free, &"x".into()).await.map(drop),
             Capability::Presign => {
                 let options = PresignOptions::new(PresignMethod::Get, Duration::from_secs(60));

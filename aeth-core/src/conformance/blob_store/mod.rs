@@ -20,6 +20,7 @@ mod rename;
 mod subject;
 mod upload;
 mod upload_faults;
+mod upload_plain;
 mod write;
 
 use super::{Report, law};
@@ -89,6 +90,8 @@ super::law::laws! { BlobSubject;
         upload_faults::an_upload_decides_its_condition_at_completion,
     "an-upload-refuses-bad-parts" => upload_faults::an_upload_refuses_bad_parts,
     "a-failed-part-leaves-nothing" => upload_faults::a_failed_part_leaves_nothing,
+    "a-plain-upload-joins-its-parts" => upload_plain::a_plain_upload_joins_its_parts,
+    "a-plain-upload-refuses-what-it-cannot" => upload_plain::a_plain_upload_refuses_what_it_cannot,
     "the-report-is-constant" => honesty::the_report_is_constant,
     "what-is-not-claimed-is-refused" => honesty::what_is_not_claimed_is_refused,
     "large-conditions-are-honoured-or-refused" => honesty::large_conditions_are_honoured_or_refused,

@@ -72,7 +72,7 @@ impl AzureOptions {
 }
 
 impl ObjectStoreAdapter {
-    /// A container of Azure Blob Storage, with the engine's own pages and signed URLs. Nothing is sent yet.
+    /// A container of Azure Blob Storage, with the engine's own pages, parts and signed URLs. Nothing is sent yet.
     ///
     /// # Errors
     /// Invalid for settings that are incomplete or not right.
@@ -93,6 +93,6 @@ impl ObjectStoreAdapter {
         }
         let store = Arc::new(builder.build().map_err(|error| refused(error, "azure"))?);
         let adapter = Self::with_options(Arc::clone(&store) as _, Engine::Azure, options.adapter);
-        Ok(adapter.with_pages(Arc::clone(&store) as _).with_signer(store))
+        Ok(adapter.with_pages(Arc::clone(&store) as _).with_parts(Arc::clone(&store) as _).with_signer(store))
     }
 }

@@ -101,7 +101,7 @@ impl S3Options {
 }
 
 impl ObjectStoreAdapter {
-    /// A bucket of Amazon S3 or of a server with its protocol, with the engine's own pages and signed URLs. Nothing is
+    /// A bucket of Amazon S3 or of a server with its protocol, with the engine's own pages, parts and signed URLs. Nothing is
     /// sent yet: probe it, or read something, to see whether it is there.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl ObjectStoreAdapter {
         let adapter = options.adapter.clone();
         let store = Arc::new(bucket(options)?);
         let adapter = Self::with_options(Arc::clone(&store) as _, Engine::S3, adapter);
-        Ok(adapter.with_pages(Arc::clone(&store) as _).with_signer(store))
+        Ok(adapter.with_pages(Arc::clone(&store) as _).with_parts(Arc::clone(&store) as _).with_signer(store))
     }
 }
 

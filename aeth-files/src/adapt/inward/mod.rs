@@ -2,11 +2,13 @@
 
 mod list;
 mod mark;
+mod names;
 mod options;
 mod put;
 mod read;
 mod source;
 mod transfer;
+mod upload;
 
 pub use options::{Engine, ObjectStoreAdapterOptions};
 
@@ -19,6 +21,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use object_store::ObjectStore;
 use object_store::list::PaginatedListStore;
+use object_store::multipart::MultipartStore;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -30,8 +33,9 @@ use std::sync::Arc;
 /// [`capabilities`](BlobStore::capabilities). [`with_capability`](Self::with_capability) and
 /// [`without_capability`](Self::without_capability) correct that for an engine that was set up specially, and
 /// [`narrow`](Self::narrow) takes what a probe has seen. Never claimed are tags (object_store does not give them
-/// back), uploads in parts (its parts cannot be listed, left out or completed under a condition; large puts use parts
-/// all the same) and signed URLs without a [signer](Self::with_signer).
+/// back), [`Uploads`](Capability::Uploads) (its parts cannot be listed, left out or completed under a condition; large
+/// puts use parts all the same), [`PlainUploads`](Capability::PlainUploads) without a
+/// [store of parts](Self::with_parts), and signed URLs without a [signer](Self::with_signer).
 ///
 /// # How it works
 /// - A body up to one part is one put; a larger one is sent in parts, several at once, and aborted when it fails or
@@ -69,6 +73,7 @@ use std::sync::Arc;
 pub struct ObjectStoreAdapter {
     store: Arc<dyn ObjectStore>,
     pages: Option<Arc<dyn PaginatedListStore>>,
+    parts: Option<Arc<dyn MultipartStore>>,
     #[cfg(feature = "object-store-0-14-signer")]
     signer: Option<Arc<dyn object_store::signer::Signer>>,
     engine: Engine,
@@ -95,6 +100,7 @@ impl ObjectStoreAdapter {
         Self {
             store,
             pages: None,
+            parts: None,
             #[cfg(feature = "object-store-0-14-signer")]
             signer: None,
             engine,
@@ -113,11 +119,22 @@ impl ObjectStoreAdapter {
         self
     }
 
+    /// Takes uploads in parts by the engine's own, and claims [`PlainUploads`](Capability::PlainUploads). One part is
+    /// held in memory, and is at most as long as the [`conditional_limit`](ObjectStoreAdapterOptions::conditional_limit).
+    /// Parts of uploads that nobody completes stay until a rule of the engine removes them.
+    #[must_use]
+    pub fn with_parts(mut self, parts: Arc<dyn MultipartStore>) -> Self {
+        self.parts = Some(parts);
+        self.claims = self.claims.with(Capability::PlainUploads);
+        self
+    }
+
     /// Signs URLs by the engine, and claims [`Presign`](Capability::Presign).
     #[cfg(feature = "object-store-0-14-signer")]
     #[must_use]
     pub fn with_signer(mut self, signer: Arc<dyn object_store::signer::Signer>) -> Self {
         self.signer = Some(signer);
+        self.claims = self.claims.with(Capability::Presign);
         self
     }
 
@@ -193,8 +210,14 @@ impl BlobStore for ObjectStoreAdapter {
         if !self.engine.has_parts() {
             claims.max_size = Some(self.options.conditional_limit);
         }
+        if self.parts.is_none() {
+            claims = claims.without(Capability::PlainUploads);
+        }
+        if claims.has(Capability::PlainUploads) {
+            (claims.min_part, claims.max_parts) = self.engine.part_limits();
+        }
         #[cfg(feature = "object-store-0-14-signer")]
-        if self.signer.is_some() {
+        if self.signer.is_some() && self.claims.has(Capability::Presign) {
             claims = claims.with(Capability::Presign);
         }
         claims
@@ -255,22 +278,17 @@ impl BlobStore for ObjectStoreAdapter {
         page.map_err(|error| error.with_operation("list").with_component(self.name.to_string()))
     }
 
-    async fn begin_upload(&self, path: &BlobPath, _options: PutOptions) -> Result<Box<dyn Upload>> {
-        Err(self.placed(no_uploads(), "begin_upload", path))
+    async fn begin_upload(&self, path: &BlobPath, options: PutOptions) -> Result<Box<dyn Upload>> {
+        self.begin(path, options).await.map_err(|error| self.placed(error, "begin_upload", path))
     }
 
-    async fn resume_upload(&self, path: &BlobPath, _id: &UploadId) -> Result<Box<dyn Upload>> {
-        Err(self.placed(no_uploads(), "resume_upload", path))
+    async fn resume_upload(&self, path: &BlobPath, id: &UploadId) -> Result<Box<dyn Upload>> {
+        self.resume(path, id).map_err(|error| self.placed(error, "resume_upload", path))
     }
 
     async fn presign(&self, path: &BlobPath, options: PresignOptions) -> Result<SignedUrl> {
         self.sign(path, options).await.map_err(|error| self.placed(error, "presign", path))
     }
-}
-
-fn no_uploads() -> Error {
-    Error::unsupported("object_store cannot list, leave out or conditionally complete parts")
-        .with_remedy("put a stream: the adapter sends it in parts by itself")
 }
 
 impl ObjectStoreAdapter {
@@ -290,6 +308,7 @@ impl ObjectStoreAdapter {
         let Some(signer) = &self.signer else {
             return Err(Error::unsupported("no signer was given").with_remedy("give the adapter a signer"));
         };
+        BlobStore::capabilities(self).require(Capability::Presign)?;
         if options.expires < std::time::Duration::from_secs(1) || options.expires > LONGEST {
             return Err(Error::invalid("a signed URL cannot be valid for that long")
                 .with_remedy("ask for between one second and seven days"));

@@ -5,9 +5,9 @@ use aeth_core::{BlobPath, Clock, SystemClock};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What object_store's trait has room for. It gives no tags back; its uploads in parts can neither leave numbers
-/// out nor list what is stored nor carry a condition, which ours can.
-const EXPRESSIBLE: [Capability; 15] = [
+/// What object_store's traits have room for. They give no tags back; their uploads in parts can neither leave numbers
+/// out nor list what is stored nor carry a condition, which those of `Uploads` can.
+const EXPRESSIBLE: [Capability; 16] = [
     Capability::RangeGet,
     Capability::SuffixGet,
     Capability::ConditionalGet,
@@ -23,6 +23,7 @@ const EXPRESSIBLE: [Capability; 15] = [
     Capability::Transparent,
     Capability::MultiProcess,
     Capability::Versions,
+    Capability::PlainUploads,
 ];
 
 /// The engine behind an object_store store, from which the adapter's claims follow.
@@ -46,7 +47,8 @@ pub enum Engine {
     /// `object_store::gcp::GoogleCloudStorage`; its conditional writes compare generations, which are part of the
     /// marks here.
     Gcs,
-    /// `object_store::azure::MicrosoftAzure`; names of user metadata must be identifiers there (no `-`).
+    /// `object_store::azure::MicrosoftAzure`; names of user metadata must be identifiers there, so that `-` and what else
+    /// is none is written as `_x2d_`.
     Azure,
     /// `object_store::http::HttpStore`: a WebDAV server. It takes no upload in parts, so that a blob is at most as
     /// large as [`conditional_limit`](ObjectStoreAdapterOptions::conditional_limit).

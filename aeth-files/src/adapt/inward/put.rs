@@ -2,7 +2,7 @@
 
 use super::source::{Source, part_size};
 use super::{ObjectStoreAdapter, mark};
-use crate::adapt::convert::{outer_attributes, outer_path};
+use crate::adapt::convert::outer_path;
 use aeth_core::blob::{BlobStore, Capability, PutMode, PutOptions, PutResult};
 use aeth_core::{BlobPath, Body, Error, ErrorKind, Result, Tasks};
 use futures_util::StreamExt;
@@ -75,7 +75,7 @@ impl ObjectStoreAdapter {
         let size = payload.content_length() as u64;
         let request = object_store::PutOptions {
             mode,
-            attributes: outer_attributes(&options.attributes),
+            attributes: self.outer_attributes(&options.attributes),
             ..Default::default()
         };
         let put = self.call(self.store.put_opts(location, payload, request)).await;
@@ -94,7 +94,7 @@ impl ObjectStoreAdapter {
         Ok(self.result(&put, size))
     }
 
-    fn result(&self, put: &object_store::PutResult, size: u64) -> PutResult {
+    pub(super) fn result(&self, put: &object_store::PutResult, size: u64) -> PutResult {
         let etag = mark::mark(self.engine, put.e_tag.as_deref(), put.version.as_deref());
         let mut result = PutResult::new(etag).with_size(size);
         result.version.clone_from(&put.version);
@@ -110,8 +110,10 @@ impl ObjectStoreAdapter {
         mut source: Source,
         options: &PutOptions,
     ) -> Result<PutResult> {
-        let request =
-            PutMultipartOptions { attributes: outer_attributes(&options.attributes), ..Default::default() };
+        let request = PutMultipartOptions {
+            attributes: self.outer_attributes(&options.attributes),
+            ..Default::default()
+        };
         let upload = self.call(self.store.put_multipart_opts(location, request)).await?;
         let mut pending = Pending { upload: Some(upload), tasks: self.tasks.clone() };
         match self.send(&mut pending, first, size, &mut source).await {

@@ -1,7 +1,7 @@
 //! Reading.
 
 use super::{ObjectStoreAdapter, mark};
-use crate::adapt::convert::{inner_attributes, inner_path, outer_path};
+use crate::adapt::convert::{inner_path, outer_path};
 use crate::adapt::error::{inner, of_read};
 use aeth_core::blob::{Blob, BlobMeta, Capability, ETagMatch, GetOptions, GetRange};
 use aeth_core::{BlobPath, ByteStream, Clock, ClockExt, Error, ErrorKind, Result};
@@ -123,7 +123,7 @@ impl ObjectStoreAdapter {
 
     pub(super) fn meta(&self, path: BlobPath, found: &GetResult) -> BlobMeta {
         let mut meta = self.listed(path, &found.meta);
-        meta.attributes = inner_attributes(&found.attributes).ok();
+        meta.attributes = self.inner_attributes(&found.attributes).ok();
         meta
     }
 

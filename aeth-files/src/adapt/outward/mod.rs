@@ -26,7 +26,8 @@ use std::sync::Arc;
 /// - `put_multipart` over a store without [`Uploads`](aeth_core::blob::Capability::Uploads) feeds one streamed put:
 ///   parts are joined in the order of the `put_part` calls, whatever the order in which their futures run. The
 ///   side trait `MultipartStore`, whose uploads are found again by an id, needs
-///   [`ResumeUploads`](aeth_core::blob::Capability::ResumeUploads).
+///   [`ResumeUploads`](aeth_core::blob::Capability::ResumeUploads) or
+///   [`PlainUploads`](aeth_core::blob::Capability::PlainUploads).
 /// - A conditional multipart upload, which object_store cannot express, is had by an [`object_store::PutMode`] in the
 ///   `extensions` of `PutMultipartOptions`; the condition is decided at completion.
 /// - Listed sizes are exact: where the store lists the length of what is stored (sealed, compressed), each entry

@@ -4,7 +4,7 @@ use super::AsObjectStore;
 use super::store::{body, multipart_options, put_result};
 use crate::adapt::convert::inner_path;
 use crate::adapt::error::{Call, outer};
-use aeth_core::blob::{BlobStore, Part, Upload, UploadId};
+use aeth_core::blob::{BlobStore, Capability, Part, Upload, UploadId};
 use aeth_core::{Error, Result};
 use async_trait::async_trait;
 use object_store::multipart::{MultipartStore, PartId};
@@ -90,8 +90,10 @@ impl MultipartStore for AsObjectStore {
     ) -> OuterResult<MultipartId> {
         let failed = |error: Error| outer(error, Call::Write, path);
         // An id by which nothing can be found again is of no use here.
-        let resume = aeth_core::blob::Capability::ResumeUploads;
-        self.store.capabilities().require(resume).map_err(failed)?;
+        let claims = self.store.capabilities();
+        if !claims.has(Capability::PlainUploads) {
+            claims.require(Capability::ResumeUploads).map_err(failed)?;
+        }
         let options = multipart_options(&opts).map_err(failed)?;
         let upload = self.store.begin_upload(&inner_path(path).map_err(failed)?, options).await;
         Ok(upload.map_err(failed)?.id().as_str().to_owned())
