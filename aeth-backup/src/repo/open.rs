@@ -96,9 +96,9 @@ impl Repository {
         let host = Host::detect(options.hostname.as_deref());
         let config = Config::create(&options)?;
         let new = NewKey { password, params: options.kdf, host: &host, clock: &clock, tasks: &tasks };
-        let (key, file) = match keys::left_over(&sinks, password, &tasks).await? {
+        let (key, file) = match Box::pin(keys::left_over(&sinks, password, &tasks)).await? {
             Some(left) => left,
-            None => keys::create(new, None).await?,
+            None => Box::pin(keys::create(new, None)).await?,
         };
         let key_id = Id::of(&file);
         let config_bytes = seal_unpacked(&key, &config.encode()?, false)?;

@@ -109,7 +109,7 @@ impl Turns {
                 .max_by_key(|(at, (actor, _))| (priorities[*actor], usize::MAX - at));
             best.map_or(0, |(at, _)| at)
         };
-        drop(waiting.remove(next).1.send(()));
+        let _ = waiting.remove(next).1.send(());
     }
 
     async fn schedule(self: Arc<Self>) {

@@ -154,6 +154,7 @@ fn minutes(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aeth_core::{Clock, SystemClock};
 
     fn at(minute: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(minute * 60)
@@ -178,11 +179,11 @@ mod tests {
         let (one, two) = (Used::new(10).unwrap(), Used::new(10).unwrap());
         let odd = BlobPath::new("a b%0A\n%\r").unwrap();
         one.note(&odd, at(7));
-        one.save(&store, "notes/", SystemTime::now()).await.unwrap();
+        one.save(&store, "notes/", SystemClock::shared().now()).await.unwrap();
         two.load(&store, "notes/").await.unwrap();
         assert_eq!(two.last(&odd), Some(at(7)));
         // What is taken over outlives the note that it came from.
-        two.save(&store, "notes/", SystemTime::now() + ABANDONED * 2).await.unwrap();
+        two.save(&store, "notes/", SystemClock::shared().now() + ABANDONED * 2).await.unwrap();
         let three = Used::new(10).unwrap();
         three.load(&store, "notes/").await.unwrap();
         assert_eq!(three.last(&odd), Some(at(7)));

@@ -19,7 +19,7 @@ pub(super) fn check(builder: &StorageBuilder, problems: &mut Problems) -> Option
 }
 
 fn options(settings: &RedisSettings) -> Result<RedisOptions> {
-    let urls = settings.url.read().map_err(|error| named(error, "redis.url"))?;
+    let urls = settings.url.read().map_err(|error| named(&error, "redis.url"))?;
     let urls: Vec<String> = urls
         .expose_str()?
         .split(',')
@@ -66,7 +66,7 @@ fn options(settings: &RedisSettings) -> Result<RedisOptions> {
     if let Some(user) = &settings.user {
         options = options.with_user(user);
     }
-    let secret = |source: &SecretSource, key: &'static str| source.read().map_err(|error| named(error, key));
+    let secret = |source: &SecretSource, key: &'static str| source.read().map_err(|error| named(&error, key));
     if let Some(password) = &settings.password {
         options = options.with_password(secret(password, "redis.password")?);
     }
@@ -98,7 +98,7 @@ fn pem(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The error of a secret, whose own key names the file or variable, with the setting in front.
-fn named(error: Error, setting: &'static str) -> Error {
+fn named(error: &Error, setting: &'static str) -> Error {
     let message = match error.key() {
         Some(key) => format!("{setting}: `{key}`: {}", error.message()),
         None => format!("{setting}: {}", error.message()),
