@@ -275,7 +275,8 @@ mod tests {
             // A ciphertext of ones is the largest number that Poly1305 can meet.
             let ones = vec![0xff; length];
             let code = key.message(iv).end::<false>(&ones, &mut plain);
-            let mut one_by_one = Message::new(&Prepared::default(), &key.encrypt, &key.mac_r, iv, key.pad(iv));
+            let none = Prepared::default();
+            let mut one_by_one = Message::new(&none, &key.encrypt, &key.mac_r, iv, key.pad(iv));
             let (first, rest) = ones.split_at(length / GROUP / 2 * GROUP);
             let (to, to_rest) = plain.split_at_mut(first.len());
             one_by_one.piece::<false>(first, to);
