@@ -40,8 +40,18 @@ impl Place {
         })
     }
 
+    /// The error of a location, which names it in front of what happened there.
     fn named(&self, error: Error) -> Error {
-        error.with_operation("open").with_component("location").with_key(self.label())
+        let named = Error::new(error.kind(), error.message())
+            .with_operation("open")
+            .with_component("location")
+            .with_key(self.label())
+            .with_retry(error.retry());
+        let named = match error.remedy() {
+            Some(remedy) => named.with_remedy(remedy.to_owned()),
+            None => named,
+        };
+        named.with_source(error)
     }
 
     #[cfg_attr(

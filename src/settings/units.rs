@@ -68,11 +68,12 @@ impl From<Size> for String {
     }
 }
 
-/// A length of time, written with units: `"250ms"`, `"5m"`, `"1h 30m"`.
+/// A length of time, written with units: `"250ms"`, `"5m"`, `"1h 30m"`, `"30d"`; a day has 24 hours, a week seven days.
 ///
 /// ```
 /// use aetherius::Span;
 /// assert_eq!("1h 30m".parse::<Span>()?.duration().as_secs(), 5_400);
+/// assert_eq!("2d".parse::<Span>()?.duration().as_secs(), 172_800);
 /// assert!("soon".parse::<Span>().is_err());
 /// # Ok::<(), aetherius::Error>(())
 /// ```
@@ -99,13 +100,14 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.trim()
-            .parse::<jiff::SignedDuration>()
+            .parse::<jiff::Span>()
             .ok()
+            .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok())
             .and_then(|duration| Duration::try_from(duration).ok())
             .map(Self)
             .ok_or_else(|| {
                 aeth_core::Error::invalid(format!("{text:?} is not a duration"))
-                    .with_remedy("write a number with a unit, such as 250ms, 5m or 1h 30m")
+                    .with_remedy("write a number with a unit, such as 250ms, 5m, 1h 30m or 30d")
             })
     }
 }

@@ -36,8 +36,14 @@ async fn two_nodes_share_sealed_files_in_a_bucket() {
     assert_eq!(third.files().get("notes/1.txt").await.unwrap(), "and the bread");
     third.shutdown(DEADLINE).await.unwrap();
 
-    let stored = testkit::Moto::shared().request("GET", "/shared-files/app/files/notes/1.txt").unwrap();
-    assert!(stored.starts_with("HTTP/1.1 200") && !stored.contains("bread"), "it is stored in clear");
+    let raw = aetherius::files::S3Options::new("shared-files")
+        .with_endpoint(testkit::Moto::shared().url())
+        .with_region("us-east-1")
+        .with_key("app", Secret::new("a-very-secret-key"))
+        .with_allow_http(true);
+    let raw = aetherius::files::ObjectStoreAdapter::s3(raw).unwrap();
+    let stored = raw.get_bytes(&BlobPath::new("app/files/notes/1.txt").unwrap()).await.unwrap();
+    assert!(!stored.windows(5).any(|bytes| bytes == b"bread"), "it is stored in clear");
     let mut wrong = settings(dir.path(), "wrong");
     wrong.files.locations.push(bucket(dir.path(), "shared-files", "app"));
     let wrong = opened_with(&wrong, "another").await.unwrap_err();

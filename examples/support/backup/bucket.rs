@@ -62,16 +62,12 @@ pub(super) fn without_secrets(uri: &str) -> String {
 
 #[cfg(feature = "opendal-0-59")]
 pub(super) fn service(uri: &str) -> Result<BlobSink> {
-    use aetherius::files::OpendalAdapter;
+    use aetherius::files::{OpendalAdapter, OpendalAdapterOptions};
     let label = without_secrets(uri);
-    let invalid = |error: &opendal::Error| {
-        // Its text may hold what the query says.
-        Error::invalid(format!("the location cannot be opened ({})", error.kind()))
-            .with_key(&label)
-            .with_remedy("see --help for how such a location is written")
-    };
-    let operator = opendal::Operator::from_uri(explained(uri)).map_err(|error| invalid(&error))?;
-    Ok(BlobSink::new(Arc::new(OpendalAdapter::new(operator)?), None)?.label(label.clone()))
+    let (uri, options) = explained(uri);
+    let store = OpendalAdapter::from_uri(&uri, options, OpendalAdapterOptions::default())
+        .map_err(|error| error.with_key(&label))?;
+    Ok(BlobSink::new(Arc::new(store), None)?.label(label))
 }
 
 /// A URI as opendal reads it: it takes users and passwords as options of the service.
