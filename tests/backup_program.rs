@@ -102,6 +102,7 @@ fn a_user_backs_up_to_two_places_looks_around_and_gets_everything_back() {
     let id = ok(&[&a], &["snapshots", "--json", "--tag", "kept"]);
     let id = lines(&id)[0][0]["id"].as_str().unwrap().to_owned();
     assert!(ok(&repos, &["unlock"]).contains("0 locks removed"));
+    let modified = tree.metadata().unwrap().modified().unwrap();
     std::fs::write(tree.join("for one"), "only a").unwrap();
     ok(&[&a], &["run", "--source", text(&tree)]);
     let lacks = backup(&repos, &["catch-up", "--dry-run"], Some(PASSWORD));
@@ -111,6 +112,7 @@ fn a_user_backs_up_to_two_places_looks_around_and_gets_everything_back() {
     assert_eq!(ok(&[&b], &["dump", &format!("{place}/for one")]), "only a");
     ok(&repos, &["forget", "latest"]);
     std::fs::remove_file(tree.join("for one")).unwrap();
+    std::fs::File::open(&tree).unwrap().set_modified(modified).unwrap();
     assert!(ok(&repos, &["check", "--read-data"]).contains("no errors were found"));
     for repo in &repos {
         let said = restic_in(repo, PASSWORD).run(["check", "--read-data"]);

@@ -42,7 +42,7 @@ impl Place {
 
     /// The error of a location, which names it in front of what happened there.
     fn named(&self, error: Error) -> Error {
-        let named = Error::new(error.kind(), error.message())
+        let named = Error::new(error.kind(), error.message().to_owned())
             .with_operation("open")
             .with_component("location")
             .with_key(self.label())
