@@ -79,6 +79,8 @@ pub enum Flaw {
     UploadConditionIgnored,
     PartsUnchecked,
     PartTorn,
+    PlainPartsByArrival,
+    PlainGapsJoined,
     NameChanges,
     ClaimTooSmall,
     LargeConditionIgnored,
@@ -125,8 +127,23 @@ impl RefStore {
         Self { flaw: None, state: Arc::default(), claims: Capabilities::new(claims), counter: Arc::default() }
     }
 
+    /// The second form, whose uploads go no further than those of the engines of clouds: it leaves out what
+    /// `PlainUploads` leaves out, so that the laws of full uploads are skipped for it and those of plain ones are not.
+    pub fn plain() -> Self {
+        let claims = Self::new().claims.without(Capability::Uploads).without(Capability::ResumeUploads);
+        Self::claiming(claims.with(Capability::PlainUploads))
+    }
+
+    pub fn is_plain(&self) -> bool {
+        self.claims.has(Capability::PlainUploads)
+    }
+
     pub fn flawed(flaw: Flaw) -> Self {
-        let mut store = Self { flaw: Some(flaw), ..Self::new() };
+        let form = match flaw {
+            Flaw::PlainPartsByArrival | Flaw::PlainGapsJoined => Self::plain(),
+            _ => Self::new(),
+        };
+        let mut store = Self { flaw: Some(flaw), ..form };
         match flaw {
             Flaw::ClaimTooSmall => store.claims = store.claims.without(Capability::CreateOnly),
             Flaw::LargeConditionIgnored => store.claims.max_conditional_put = Some(1 << 20),
@@ -554,12 +571,16 @@ impl BlobStore for RefStore {
     }
 
     async fn begin_upload(&self, path: &BlobPath, options: PutOptions) -> Result<Box<dyn Upload>> {
-        self.require(&[(true, Capability::Uploads)])?;
+        let plain = self.is_plain();
+        self.require(&[(!plain, Capability::Uploads)])?;
+        if plain {
+            super::store_upload::plain_mode(&options.mode)?;
+        }
         Ok(Box::new(RefUpload::begin(self, &self.name_of(path), options)))
     }
 
     async fn resume_upload(&self, path: &BlobPath, id: &UploadId) -> Result<Box<dyn Upload>> {
-        self.require(&[(true, Capability::ResumeUploads)])?;
+        self.require(&[(!self.is_plain(), Capability::ResumeUploads)])?;
         Ok(Box::new(RefUpload::resume(self, &self.name_of(path), id)?))
     }
 

@@ -49,6 +49,14 @@ fn gone() -> Error {
     Error::not_found("no such upload")
 }
 
+/// Refuses the conditions that plain uploads do not have.
+pub fn plain_mode(mode: &PutMode) -> Result<()> {
+    match mode {
+        PutMode::Overwrite => Ok(()),
+        _ => Err(Error::unsupported("a plain upload has no condition")),
+    }
+}
+
 #[async_trait]
 impl Upload for RefUpload {
     fn id(&self) -> UploadId {
@@ -79,12 +87,19 @@ impl Upload for RefUpload {
     }
 
     async fn list_parts(&self) -> Result<Vec<Part>> {
+        if self.store.is_plain() {
+            return Err(Error::unsupported("a plain upload does not list its parts"));
+        }
         let state = self.store.state.lock();
         let pending = state.uploads.get(self.id.as_str()).ok_or_else(gone)?;
         Ok(pending.parts.iter().map(|(number, bytes)| Part::new(*number, bytes.len() as u64)).collect())
     }
 
     async fn complete(&self, parts: &[Part], mode: Option<PutMode>) -> Result<PutResult> {
+        let plain = self.store.is_plain();
+        if plain {
+            plain_mode(mode.as_ref().unwrap_or(&PutMode::Overwrite))?;
+        }
         let mut state = self.store.state.lock();
         let pending = state.uploads.get(self.id.as_str()).ok_or_else(gone)?;
         let options = pending.options.clone();
@@ -93,7 +108,11 @@ impl Upload for RefUpload {
             return Err(Error::invalid("parts out of order"));
         }
         let mut numbers: Vec<u32> = parts.iter().map(|part| part.number).collect();
-        if self.store.has(Flaw::PartsByArrival) {
+        let gap = numbers.iter().zip(1..).any(|(number, place)| *number != place);
+        if plain && gap && !self.store.has(Flaw::PlainGapsJoined) {
+            return Err(Error::invalid("a plain upload has a gap in the numbers of its parts"));
+        }
+        if self.store.has(Flaw::PartsByArrival) || self.store.has(Flaw::PlainPartsByArrival) {
             numbers.sort_by_key(|number| pending.arrivals.iter().position(|arrived| arrived == number));
         }
         let mut whole = Vec::new();
