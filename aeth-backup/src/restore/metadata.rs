@@ -12,8 +12,8 @@ use std::path::Path;
 pub(super) fn of_file(file: &File, path: &Path, node: &Node, owners: bool) -> Result<()> {
     let described = errno(path);
     if owners {
-        owner(rustix::fs::fchown(file, Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid))))
-            .map_err(&described)?;
+        let (uid, gid) = owners_of(path, node)?;
+        owner(rustix::fs::fchown(file, Some(uid), Some(gid))).map_err(&described)?;
     }
     for xattr in &node.xattrs {
         let set = rustix::fs::fsetxattr(file, xattr.name.as_str(), &xattr.value, XattrFlags::empty());
@@ -29,8 +29,8 @@ pub(super) fn of_path(path: &Path, node: &Node, owners: bool) -> Result<()> {
     let described = errno(path);
     let no_follow = AtFlags::SYMLINK_NOFOLLOW;
     if owners {
-        let (uid, gid) = (Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid)));
-        owner(rustix::fs::chownat(CWD, path, uid, gid, no_follow)).map_err(&described)?;
+        let (uid, gid) = owners_of(path, node)?;
+        owner(rustix::fs::chownat(CWD, path, Some(uid), Some(gid), no_follow)).map_err(&described)?;
     }
     for xattr in &node.xattrs {
         let set = rustix::fs::lsetxattr(path, xattr.name.as_str(), &xattr.value, XattrFlags::empty());
@@ -54,6 +54,16 @@ pub(super) fn strip(path: &Path, node: &Node) {
             rustix::fs::lremovexattr(path, name).ok();
         }
     }
+}
+
+/// The owners as the system wants them. The highest number is nobody's: to the system it means "as it is", so that a
+/// tree which names it is damaged or made up.
+fn owners_of(path: &Path, node: &Node) -> Result<(Uid, Gid)> {
+    if node.uid == u32::MAX || node.gid == u32::MAX {
+        let error = Error::corrupt("no file can have this owner or group; they are left as they are");
+        return Err(error.with_key(path.display()));
+    }
+    Ok((Uid::from_raw(node.uid), Gid::from_raw(node.gid)))
 }
 
 /// Who is not root cannot give files away, and is not told so for each of them.
