@@ -110,12 +110,12 @@ async fn names_that_would_leave_the_target_are_not_restored() {
     }
     // The same for blobs: a name that is no path of a blob goes nowhere.
     let back = MemoryStore::new();
-    let report = repository.restore_blobs(&snapshot, "/", &back, &Progress::new()).await;
-    if let Ok(report) = report {
-        assert!(report.blobs <= 2 && report.skipped_total > 0, "{report:?}");
-    }
-    let names: Vec<_> = back.list(None).map_ok(|meta| meta.path.to_string()).try_collect().await.unwrap();
-    assert!(names.iter().all(|name| !name.contains("out") && !name.contains("..")), "{names:?}");
+    let report = repository.restore_blobs(&snapshot, "/", &back, &Progress::new()).await.unwrap();
+    assert!(report.blobs == 2 && report.skipped_total == 9, "{report:?}");
+    let mut names: Vec<_> = back.list(None).map_ok(|meta| meta.path.to_string()).try_collect().await.unwrap();
+    names.sort();
+    // A blob store has no links: what is below the directory is no danger.
+    assert_eq!(names, ["x/fine", "y"]);
 }
 
 #[tokio::test]

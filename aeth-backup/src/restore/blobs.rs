@@ -1,5 +1,6 @@
 //! Putting blobs back into a store.
 
+use super::target;
 use crate::browse::TreeEntry;
 use crate::format::NodeKind;
 use crate::progress::{Progress, SkipList, Skipped, Watch};
@@ -89,6 +90,8 @@ impl Repository {
     }
 
     async fn put_blob(&self, entry: &TreeEntry, prefix: usize, store: &dyn BlobStore) -> Result<()> {
+        // A name with a slash in it would be taken for a path: the file would go to where another belongs.
+        target::check_name(&entry.node.name)?;
         let name = entry.path.get(prefix..).and_then(|name| std::str::from_utf8(name).ok());
         let name = name.ok_or_else(|| Error::invalid("the name is not that of a blob"))?;
         let path = BlobPath::new(name)?;
