@@ -27,8 +27,15 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
-    /// The place in the line and the bytes.
-    open: BTreeMap<u64, u64>,
+    /// By the place in the line.
+    open: BTreeMap<u64, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    bytes: u64,
+    /// Whether a quorum has it already: only then is this sink slower than the others.
+    settled: bool,
 }
 
 impl Line {
@@ -36,7 +43,7 @@ impl Line {
         let mut waiting = self.waiting.lock();
         let place = waiting.next;
         waiting.next += 1;
-        waiting.open.insert(place, bytes);
+        waiting.open.insert(place, Open { bytes, settled: false });
         place
     }
 
@@ -45,8 +52,16 @@ impl Line {
         self.moved.notify_waiters();
     }
 
-    fn bytes(&self) -> u64 {
-        self.waiting.lock().open.values().sum()
+    /// A quorum has what stands at this place.
+    fn settle(&self, place: u64) {
+        if let Some(open) = self.waiting.lock().open.get_mut(&place) {
+            open.settled = true;
+        }
+    }
+
+    /// The bytes that a quorum has and that are waiting here.
+    fn backlog(&self) -> u64 {
+        self.waiting.lock().open.values().filter(|open| open.settled).map(|open| open.bytes).sum()
     }
 
     /// Waits until nothing is left that went before `place`, or nothing at all.
@@ -110,8 +125,10 @@ impl Sinks {
         }
         let (done, mut results) = mpsc::unbounded_channel();
         let round = self.round.lock().clone();
+        let mut places = Vec::with_capacity(self.all.len());
         for sink in self.all.iter().filter(|sink| sink.is_current()) {
             let ticket = Ticket(Arc::clone(sink), sink.line.enter(length));
+            places.push((sink, ticket.1));
             let (id, bytes, done, round) = (id.clone(), bytes.clone(), done.clone(), round.clone());
             let work = async move { round.run_until_cancelled(take(ticket, id, bytes, length, done)).await };
             drop(self.tasks.spawn(work));
@@ -123,7 +140,10 @@ impl Sinks {
                 *stored = true;
             }
             if self.group.quorum.holds(&stored) {
-                self.pass_over_the_slow(&stored);
+                for (sink, place) in places {
+                    sink.line.settle(place);
+                }
+                self.pass_over_the_slow();
                 return Ok(());
             }
         }
@@ -143,10 +163,15 @@ impl Sinks {
         self.check_quorum()
     }
 
-    /// A sink that the others do not wait for may keep only so much of what they have in memory.
-    fn pass_over_the_slow(&self, stored: &[bool]) {
-        for (sink, stored) in self.all.iter().zip(stored) {
-            if !stored && sink.is_current() && sink.line.bytes() > self.backlog {
+    /// A sink that the others do not wait for may keep only so much of what they have in memory. The slowest goes first,
+    /// and as many stay as the quorum needs: for those, whoever stores waits.
+    fn pass_over_the_slow(&self) {
+        let current = self.all.iter().filter(|sink| sink.is_current());
+        let mut slow: Vec<_> = current.map(|sink| (sink.line.backlog(), sink)).collect();
+        slow.retain(|(backlog, _)| *backlog > self.backlog);
+        slow.sort_by_key(|(backlog, _)| std::cmp::Reverse(*backlog));
+        for (_, sink) in slow {
+            if self.group.holds(Some(sink.at)) {
                 sink.fall_behind();
             }
         }
@@ -208,7 +233,10 @@ mod tests {
     async fn what_waits_for_its_turn_gets_it_in_order() {
         let line = Line::default();
         let (first, second, third) = (line.enter(5), line.enter(7), line.enter(1));
-        assert_eq!(line.bytes(), 13);
+        assert_eq!(line.backlog(), 0, "the others do not have it either");
+        line.settle(first);
+        line.settle(second);
+        assert_eq!(line.backlog(), 12);
         let mut index = std::pin::pin!(line.until(Some(third)));
         assert!(futures_util::poll!(&mut index).is_pending());
         line.leave(second);

@@ -2,6 +2,7 @@
 
 use super::late::Line;
 use super::options::Quorum;
+use super::sinks::LINGER;
 use crate::Id;
 use aeth_core::backup::{BackupSink, ObjectId, ObjectKind};
 use aeth_core::{Clock, ClockExt, Error, ErrorKind, Result};
@@ -168,12 +169,14 @@ impl Sink {
         SinkStatus { name: self.name(), error, written, missed_objects, missed_bytes }
     }
 
-    /// What an operation may take: little, where it is not needed for the quorum.
+    /// What an operation may take: little, where it is not needed for the quorum, and all the more if it is out already.
     fn limit(&self) -> Duration {
-        if self.group.quorum.spares() && self.is_live() && self.group.holds(Some(self.at)) {
-            return self.limit.min(self.patience);
-        }
-        self.limit
+        if self.is_spared() { self.limit.min(self.patience) } else { self.limit }
+    }
+
+    /// Whether the quorum can do without it.
+    fn is_spared(&self) -> bool {
+        self.group.quorum.spares() && self.group.holds(Some(self.at))
     }
 
     /// Runs an operation with the time limit, again where its error says that this can help.
@@ -219,6 +222,18 @@ impl Sink {
     pub(crate) async fn write(&self, id: &ObjectId, bytes: &Bytes) -> Result<()> {
         // A pack takes as long as it takes; that nobody waits for it is seen to by whoever writes packs.
         let limit = if id.kind() == ObjectKind::Pack { self.limit } else { self.limit() };
+        self.write_within(id, bytes, limit).await
+    }
+
+    /// Writes what it lacks, while somebody waits: where the others are enough, not for long.
+    pub(super) async fn fill(&self, id: &ObjectId, bytes: &Bytes) -> Result<()> {
+        let lingers = id.kind() == ObjectKind::Pack && self.is_spared();
+        let linger = self.patience.saturating_mul(LINGER);
+        let limit = if lingers { self.limit.min(linger) } else { self.limit() };
+        self.write_within(id, bytes, limit).await
+    }
+
+    async fn write_within(&self, id: &ObjectId, bytes: &Bytes, limit: Duration) -> Result<()> {
         if let Err(error) = self.attempt("write", limit, || self.inner.write(id, bytes.clone())).await {
             self.discard(id).await;
             return Err(error);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a sink that is not needed for the quorum may give no sign of life while it takes packs, in patiences:
 /// a pack takes longer than anything else.
-const LINGER: u32 = 6;
+pub(super) const LINGER: u32 = 6;
 
 /// The name of a content-named object.
 pub(crate) fn object(kind: ObjectKind, id: Id) -> ObjectId {
@@ -102,7 +102,7 @@ impl Sinks {
     pub(crate) async fn write(&self, id: &ObjectId, bytes: &Bytes) -> Result<()> {
         let live = self.live();
         join_all(live.iter().map(|sink| async {
-            if let Err(error) = sink.write(id, bytes).await {
+            if let Err(error) = sink.fill(id, bytes).await {
                 sink.fail(error);
             }
         }))

@@ -115,7 +115,7 @@ impl Shared {
                         if list.binary_search(&(id, size)).is_ok() {
                             continue;
                         }
-                        sink.write(&name, &bytes).await
+                        sink.fill(&name, &bytes).await
                     }
                     Err(error) if is_gone(&error) && kind == ObjectKind::Pack => {
                         absent.push((Arc::clone(sink), id, error));
