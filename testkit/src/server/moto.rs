@@ -14,6 +14,8 @@ use super::free_port;
 /// which other threads come: two writers under one condition could both win, and a reader could see an object without
 /// metadata. S3 does all of it at once; so does this, by answering one request at a time. Bodies are read before, since
 /// the body of one request may wait for that of another.
+///
+/// moto also answers 500 where an upload in parts is no more, as to a part after an abort; S3 answers 404, and so does this.
 const SERVER: &str = "
 import io, os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
@@ -32,6 +34,16 @@ def alone(self, environ, start_response):
         finally:
             getattr(chunks, 'close', lambda: None)()
 DomainDispatcherApplication.__call__ = alone
+from moto.s3.exceptions import NoSuchUpload
+from moto.s3.models import S3Backend
+def known(call):
+    def checked(self, bucket_name, multipart_id, *rest, **named):
+        if multipart_id not in self.get_bucket(bucket_name).multiparts:
+            raise NoSuchUpload(upload_id=multipart_id)
+        return call(self, bucket_name, multipart_id, *rest, **named)
+    return checked
+for name in 'upload_part', 'complete_multipart_upload':
+    setattr(S3Backend, name, known(getattr(S3Backend, name)))
 main(['-H', '127.0.0.1', '-p', sys.argv[1]])
 ";
 
