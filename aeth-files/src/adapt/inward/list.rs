@@ -1,10 +1,10 @@
 //! Listing.
 
-use super::ObjectStoreAdapter;
+use super::{Engine, ObjectStoreAdapter};
 use crate::adapt::convert::outer_path;
 use crate::page::{After, Query};
 use aeth_core::blob::{BlobMeta, BlobStore, Capability, ListOptions, Page, PageToken};
-use aeth_core::{ClockExt, Error, Result};
+use aeth_core::{BlobPath, ClockExt, Error, Result};
 use futures_util::StreamExt;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
@@ -29,18 +29,45 @@ impl ObjectStoreAdapter {
         let prefix = options.prefix.unwrap_or_default();
         let after = options.start_after.filter(|after| !after.is_empty());
         let listing = format!("{prefix}\0{}\0{}", options.delimiter, after.as_deref().unwrap_or_default());
+        let limit = if options.limit == 0 { PAGE } else { options.limit.min(PAGE) };
+        let first = options.token.is_none() && after.as_ref().is_none_or(|after| *after < prefix);
         let request = PaginatedListOptions {
             page_token: options.token.map(|token| read_token(&token, &listing)).transpose()?,
             offset: after,
             delimiter: options.delimiter.then_some("/".into()),
-            max_keys: Some(if options.limit == 0 { PAGE } else { options.limit.min(PAGE) }),
+            max_keys: Some(limit),
             ..Default::default()
         };
         let wanted = (!prefix.is_empty()).then_some(prefix.as_str());
         let found = self.call(pages.list_paginated(wanted, request)).await?;
-        let blobs = found.result.objects.iter().filter_map(|object| self.object(object)).collect();
-        let groups = found.result.common_prefixes.iter().map(|group| format!("{group}/")).collect();
+        let mut blobs: Vec<_> =
+            found.result.objects.iter().filter_map(|object| self.object(object)).collect();
+        let groups: Vec<_> = found.result.common_prefixes.iter().map(|group| format!("{group}/")).collect();
+        if first && blobs.len() + groups.len() < limit {
+            blobs.splice(0..0, self.exactly(&prefix).await?);
+        }
         Ok(Page::new(blobs, groups, found.page_token.map(|token| write_token(&token, &listing))))
+    }
+
+    /// The blob whose path is the prefix itself, where object_store's client takes it out of the engine's first page;
+    /// the engine has counted it, so that there is room for it. A prefix that ends in a slash is no path and costs
+    /// nothing.
+    async fn exactly(&self, prefix: &str) -> Result<Option<BlobMeta>> {
+        if self.engine != Engine::Azure {
+            return Ok(None);
+        }
+        let Some(path) = BlobPath::new(prefix).ok().filter(|path| self.outer(path.as_str()).is_ok()) else {
+            return Ok(None);
+        };
+        match self.head_of(&path).await {
+            Ok(mut meta) => {
+                // As for the others of the listing.
+                meta.attributes = None;
+                Ok(Some(meta))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The least entries of the whole directory.

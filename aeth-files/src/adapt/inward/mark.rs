@@ -13,6 +13,10 @@ pub(super) fn mark(engine: Engine, e_tag: Option<&str>, version: Option<&str>) -
         (true, Some(version), e_tag) => {
             Some(ETag::new(format!("{version}{BETWEEN}{}", e_tag.unwrap_or_default())))
         }
+        // Azure's listings leave out the quotes that its headers have around the same tag.
+        (_, _, Some(bare)) if engine == Engine::Azure && !bare.ends_with('"') => {
+            Some(ETag::new(format!("\"{bare}\"")))
+        }
         (_, _, e_tag) => e_tag.map(ETag::new),
     }
 }
@@ -36,6 +40,9 @@ mod tests {
         let given = mark(Engine::S3, Some("\"a@b\""), Some("v1")).unwrap();
         assert_eq!(given.as_str(), "\"a@b\"");
         assert_eq!(state(Engine::S3, &given).unwrap().e_tag.unwrap(), "\"a@b\"");
+        for text in ["0x1", "\"0x1\""] {
+            assert_eq!(mark(Engine::Azure, Some(text), None).unwrap().as_str(), "\"0x1\"");
+        }
         let given = mark(Engine::Gcs, Some("\"a\""), Some("17")).unwrap();
         let back = state(Engine::Gcs, &given).unwrap();
         assert_eq!((back.e_tag.as_deref(), back.version.as_deref()), (Some("\"a\""), Some("17")));

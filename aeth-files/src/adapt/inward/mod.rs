@@ -235,7 +235,7 @@ impl BlobStore for ObjectStoreAdapter {
         let mut results = Vec::with_capacity(paths.len());
         let mut known = Vec::with_capacity(paths.len());
         for path in paths {
-            match super::convert::outer_path(path.as_str()) {
+            match self.outer(path.as_str()) {
                 Ok(outer) => {
                     known.push(Ok(outer));
                     results.push(None);
@@ -320,7 +320,7 @@ impl ObjectStoreAdapter {
             PresignMethod::Delete => Method::DELETE,
             _ => return Err(Error::unsupported("no URL can be signed for this method")),
         };
-        let location = super::convert::outer_path(path.as_str())?;
+        let location = self.outer(path.as_str())?;
         let url = self.call(signer.signed_url(method, &location, options.expires)).await?;
         Ok(SignedUrl::new(url.into(), Vec::new()))
     }

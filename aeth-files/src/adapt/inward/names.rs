@@ -1,15 +1,27 @@
-//! Names of user metadata on engines that take only identifiers.
+//! Names on engines that do not take all of ours.
 //!
 //! Azure's metadata names are C# identifiers: letters, digits and `_`, no digit first. Other characters are written as
 //! `_xHH_`, as .NET's `XmlConvert.EncodeName` does, so that names without them are what they are for every tool.
 
 use super::{Engine, ObjectStoreAdapter};
 use crate::adapt::convert;
-use aeth_core::Result;
 use aeth_core::blob::Attributes;
+use aeth_core::{Error, Result};
+use object_store::path::Path;
 use std::fmt::Write as _;
 
 impl ObjectStoreAdapter {
+    /// Our path in the engine's words. Azure takes a backslash for a slash, so that the blob would be another one; and it
+    /// lists in XML, which has no words for two characters: a container with such a name could not be listed any more.
+    pub(super) fn outer(&self, path: &str) -> Result<Path> {
+        if self.engine == Engine::Azure && path.contains(['\\', '\u{fffe}', '\u{ffff}']) {
+            return Err(Error::invalid("the path has a character that the engine does not keep")
+                .with_key(path)
+                .with_remedy("leave backslashes, U+FFFE and U+FFFF out of paths"));
+        }
+        convert::outer_path(path)
+    }
+
     /// Our attributes in the engine's words.
     pub(super) fn outer_attributes(&self, attributes: &Attributes) -> object_store::Attributes {
         if self.engine != Engine::Azure || attributes.user.is_empty() {
@@ -70,6 +82,19 @@ fn decode(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_that_the_engine_would_change_are_refused() {
+        let over = |engine| {
+            ObjectStoreAdapter::new(std::sync::Arc::new(object_store::memory::InMemory::new()), engine)
+        };
+        let azure = over(Engine::Azure);
+        for path in ["a\\b", "a\u{fffe}", "\u{ffff}"] {
+            assert_eq!(azure.outer(path).unwrap_err().kind(), aeth_core::ErrorKind::Invalid, "{path:?}");
+            assert_eq!(over(Engine::S3).outer(path).unwrap().as_ref(), path);
+        }
+        assert_eq!(azure.outer("a b/ü").unwrap().as_ref(), "a b/ü");
+    }
 
     #[test]
     fn names_are_identifiers_and_come_back() {

@@ -2,7 +2,6 @@
 
 use super::source::{Source, part_size};
 use super::{ObjectStoreAdapter, mark};
-use crate::adapt::convert::outer_path;
 use aeth_core::blob::{BlobStore, Capability, PutMode, PutOptions, PutResult};
 use aeth_core::{BlobPath, Body, Error, ErrorKind, Result, Tasks};
 use futures_util::StreamExt;
@@ -17,7 +16,7 @@ const MAX_PARTS: usize = 10_000;
 impl ObjectStoreAdapter {
     pub(super) async fn put(&self, path: &BlobPath, body: Body, options: PutOptions) -> Result<PutResult> {
         self.allow_put(&options)?;
-        let location = outer_path(path.as_str())?;
+        let location = self.outer(path.as_str())?;
         let stated = body.length();
         let mut source = Source::new(body, options.checksum.as_ref())?;
         let whole = options.mode != PutMode::Overwrite || !self.engine.has_parts();
@@ -192,7 +191,7 @@ impl ObjectStoreAdapter {
         let Some(staging) = &self.options.staging else {
             return Err(Error::unsupported("no staging path was given"));
         };
-        let place = outer_path(staging.join(crate::random::hex::<16>()?)?.as_str())?;
+        let place = self.outer(staging.join(crate::random::hex::<16>()?)?.as_str())?;
         // Whatever happens from here on, the staged blob goes.
         let staged =
             Staged { store: Arc::clone(&self.store), place: Some(place.clone()), tasks: self.tasks.clone() };

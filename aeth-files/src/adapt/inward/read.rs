@@ -1,7 +1,7 @@
 //! Reading.
 
 use super::{ObjectStoreAdapter, mark};
-use crate::adapt::convert::{inner_path, outer_path};
+use crate::adapt::convert::inner_path;
 use crate::adapt::error::{inner, of_read};
 use aeth_core::blob::{Blob, BlobMeta, Capability, ETagMatch, GetOptions, GetRange};
 use aeth_core::{BlobPath, ByteStream, Clock, ClockExt, Error, ErrorKind, Result};
@@ -16,7 +16,7 @@ use std::time::Duration;
 impl ObjectStoreAdapter {
     pub(super) async fn get(&self, path: &BlobPath, options: GetOptions) -> Result<Blob> {
         self.allow(&options)?;
-        let location = outer_path(path.as_str())?;
+        let location = self.outer(path.as_str())?;
         let answer = self.call(self.store.get_opts(&location, self.request(&options)?)).await;
         let found = match answer {
             Ok(found) => found,
@@ -34,7 +34,7 @@ impl ObjectStoreAdapter {
 
     /// Only what is known about a blob.
     pub(super) async fn head_of(&self, path: &BlobPath) -> Result<BlobMeta> {
-        let location = outer_path(path.as_str())?;
+        let location = self.outer(path.as_str())?;
         let options = object_store::GetOptions::new().with_head(true);
         let found = self.call(self.store.get_opts(&location, options)).await.map_err(of_read)?;
         Ok(self.meta(path.clone(), &found))

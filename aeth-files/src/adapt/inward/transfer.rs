@@ -2,7 +2,6 @@
 
 use super::ObjectStoreAdapter;
 use super::put::delete;
-use crate::adapt::convert::outer_path;
 use aeth_core::blob::{
     BlobStore, Capability, CopyAttributes, CopyMode, CopyOptions, GetOptions, PutMode, PutOptions, PutResult,
 };
@@ -28,7 +27,7 @@ impl ObjectStoreAdapter {
             CopyMode::Create => object_store::CopyMode::Create,
             _ => object_store::CopyMode::Overwrite,
         };
-        let (source, target) = (outer_path(from.as_str())?, outer_path(to.as_str())?);
+        let (source, target) = (self.outer(from.as_str())?, self.outer(to.as_str())?);
         let request = object_store::CopyOptions::new().with_mode(mode);
         let copied = self.call(self.store.copy_opts(&source, &target, request)).await;
         copied.map(|()| PutResult::default()).map_err(|error| created(error, options.mode))
@@ -45,7 +44,7 @@ impl ObjectStoreAdapter {
         if from == to && plain {
             return self.onto_itself(from, options.mode).await;
         }
-        let (source, target) = (outer_path(from.as_str())?, outer_path(to.as_str())?);
+        let (source, target) = (self.outer(from.as_str())?, self.outer(to.as_str())?);
         if plain && self.capabilities().has(Capability::AtomicRename) {
             let mode = match options.mode {
                 CopyMode::Create => RenameTargetMode::Create,

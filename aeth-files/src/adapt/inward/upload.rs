@@ -2,7 +2,6 @@
 
 use super::source::Source;
 use super::{Engine, ObjectStoreAdapter};
-use crate::adapt::convert::outer_path;
 use crate::upload::{check_number, gone};
 use aeth_core::blob::{Capability, Part, PutMode, PutOptions, PutResult, Upload, UploadId};
 use aeth_core::{BlobPath, Body, Error, Result};
@@ -63,7 +62,7 @@ impl ObjectStoreAdapter {
         if !attributes.is_empty() {
             self.claims.require(Capability::Attributes)?;
         }
-        let location = outer_path(path.as_str())?;
+        let location = self.outer(path.as_str())?;
         let request = PutMultipartOptions { attributes, ..Default::default() };
         let id = self.call(parts.create_multipart_opts(&location, request)).await?;
         Ok(self.handle(parts, path, location, id))
@@ -72,7 +71,7 @@ impl ObjectStoreAdapter {
     pub(super) fn resume(&self, path: &BlobPath, id: &UploadId) -> Result<Box<dyn Upload>> {
         let parts = self.part_store()?;
         let id = if id.as_str() == NO_ID { String::new() } else { id.as_str().to_owned() };
-        Ok(self.handle(parts, path, outer_path(path.as_str())?, id))
+        Ok(self.handle(parts, path, self.outer(path.as_str())?, id))
     }
 
     fn part_store(&self) -> Result<Arc<dyn MultipartStore>> {
