@@ -134,7 +134,9 @@ mod over_the_composition {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_laws_of_blob_stores_hold() {
     let store: Arc<dyn BlobStore> = Arc::new(bucket("conformance"));
-    let report = BlobSubject::new(Arc::clone(&store)).with_rounds(6).run().await;
+    // An emulator answers slowly: few rounds, and large blobs no larger than what still goes up in two parts.
+    let subject = BlobSubject::new(Arc::clone(&store)).with_rounds(4).with_large((6 << 20) + 1);
+    let report = subject.run().await;
     assert!(report.is_ok(), "{report}");
     assert!(report.passed().count() > 40, "{report}");
     assert_eq!(probe(&store, &BlobPath::new("probe").unwrap()).await.unwrap(), store.capabilities());
@@ -145,7 +147,7 @@ async fn the_laws_of_blob_stores_hold() {
 async fn a_large_file_goes_up_in_parts_and_is_taken_up_again() {
     let dir = testkit::temp_dir();
     let source = dir.path().join("source");
-    let mut bytes = vec![0; (26 << 20) + 5];
+    let mut bytes = vec![0; (16 << 20) + 5];
     fastrand::Rng::with_seed(1).fill(&mut bytes);
     std::fs::write(&source, &bytes).unwrap();
     let below = Metered::new(bucket("file-in-parts"));
