@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 const PREFIX: &str = "AETHERIUS_";
 
-type Assign = fn(&mut Settings, &str, &str) -> Result<(), String>;
+type Assign<S = Settings> = fn(&mut S, &str, &str) -> Result<(), String>;
 
 /// One line for every setting that the environment may give: its name, how its text is read, and where it goes.
 macro_rules! assignments {
@@ -81,7 +81,7 @@ const ASSIGNMENTS: &[(&str, Assign)] = assignments! { |s|
 };
 
 /// What may be said of each of several locations: `AETHERIUS_BACKUP__LOCATIONS__0__REGION` of the first.
-const OF_A_LOCATION: &[(&str, fn(&mut LocationSettings, &str, &str) -> Result<(), String>)] = assignments! { |s|
+const OF_A_LOCATION: &[(&str, Assign<LocationSettings>)] = assignments! { |s|
     "NAME" => text(s.name),
     "ENDPOINT" => text(s.endpoint),
     "REGION" => text(s.region),

@@ -61,7 +61,7 @@ async fn nodes_share_a_redis_that_settings_name_and_do_without_it_when_it_is_dow
         if health.component("redis").unwrap().health.status != Status::Up {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         health = first.health_checks().refresh(aetherius::metrics::Probe::Readiness).await;
     }
     assert_ne!(health.component("redis").unwrap().health.status, Status::Up, "{health:?}");

@@ -1,7 +1,9 @@
 //! Locations that are not directories.
 
+#[cfg(not(all(feature = "s3", feature = "opendal-0-59")))]
+use aetherius::Error;
+use aetherius::Result;
 use aetherius::core::backup::BlobSink;
-use aetherius::{Error, Result};
 use std::sync::Arc;
 
 #[cfg(feature = "s3")]
