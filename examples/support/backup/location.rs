@@ -88,8 +88,20 @@ impl Access {
 
     pub(super) async fn open_with(&self, options: RepositoryOptions) -> Result<Repository> {
         let sinks = self.sinks(options.attach_empty).await?;
-        Repository::open(sinks, &self.password, self.options(options.quorum(self.quorum))).await
+        // A store knows itself and what it was asked for; where there is one location, it is the one that is meant.
+        let only = if let [sink] = &sinks[..] { Some(sink.name().to_string()) } else { None };
+        let opened = Repository::open(sinks, &self.password, self.options(options.quorum(self.quorum))).await;
+        opened.map_err(|error| match only {
+            Some(name) if !error.to_string().contains(&name) => at(&name, error),
+            _ => error,
+        })
     }
+}
+
+/// An error with the location in front.
+fn at(location: &str, error: Error) -> Error {
+    let named = Error::new(error.kind(), format!("{location}: {error}")).with_retry(error.retry());
+    named.with_source(error)
 }
 
 fn parse(text: &str) -> Result<Location> {
