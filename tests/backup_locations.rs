@@ -121,8 +121,11 @@ fn a_bucket_is_shared_with_stock_restic_and_mirrored_in_a_directory() {
     assert!(program.ok(&[&uri], &["ls", text(&place)]).contains("more"));
 }
 
-/// The keys and versions of a bucket's objects, and the delete markers.
-fn versions(bucket: &str) -> (Vec<(String, String)>, Vec<(String, String)>) {
+/// Keys with their versions.
+type Versions = Vec<(String, String)>;
+
+/// What a bucket holds, and its marks of deletion.
+fn versions(bucket: &str) -> (Versions, Versions) {
     let (status, answer) = ask("GET", &format!("/{bucket}?versions"), "");
     assert_eq!(status, 200, "{answer}");
     let pairs = |name: &str| {

@@ -95,7 +95,7 @@ async fn in_place_only_what_differs_is_written() {
 }
 
 /// Removes a file that a restore left alone, and gives its directory its time back.
-fn remove_quietly(path: &std::path::Path) {
+fn remove_quietly(path: &Path) {
     let directory = path.parent().unwrap();
     let modified = directory.metadata().unwrap().modified().unwrap();
     std::fs::remove_file(path).unwrap();

@@ -154,7 +154,7 @@ fn minutes(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aeth_core::{Clock, SystemClock};
+    use aeth_core::SystemClock;
 
     fn at(minute: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(minute * 60)
