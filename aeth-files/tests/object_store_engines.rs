@@ -134,6 +134,7 @@ macro_rules! common {
 mod over_azure {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "as the maker of the composition takes it")]
     fn make(name: String) -> std::future::Ready<AsObjectStore> {
         std::future::ready(AsObjectStore::new(Arc::new(azure(&name))))
     }
