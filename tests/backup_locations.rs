@@ -1,6 +1,6 @@
 //! The `backup` program on locations that are not directories: S3 beside stock restic, object lock proven by refused
 //! deletions, and opendal's URIs.
-#![cfg(all(feature = "backup", feature = "s3", feature = "opendal-0-59"))]
+#![cfg(all(feature = "backup", feature = "s3", feature = "opendal-services"))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 #[path = "support/program.rs"]

@@ -11,7 +11,7 @@ use testkit::{Compare, Shape, Subject, assert_same_tree, temp_dir};
 /// Killed at any moment: both repositories stay valid, dead locks go, the next run succeeds, DIR is untouched.
 #[test]
 fn torture_quickstart_killed() {
-    for case in testkit::campaign("quickstart_killed", 4) {
+    for case in testkit::campaign("quickstart_killed", 2) {
         let mut rng = case.rng();
         let dir = temp_dir();
         let (tree, before, data) =

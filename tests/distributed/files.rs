@@ -108,7 +108,7 @@ async fn the_compositions_that_settings_make_keep_the_laws_of_stores() {
     }
 }
 
-#[cfg(feature = "opendal-0-59")]
+#[cfg(feature = "opendal-services")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_of_opendal_is_a_location_too() {
     let dir = testkit::temp_dir();

@@ -28,7 +28,23 @@ impl Outcome {
 }
 
 /// Runs `command` for `limit` at most. Both its outputs go to ours, in the order in which they were written.
-pub(crate) fn stream(mut command: Command, limit: Duration) -> Outcome {
+pub(crate) fn stream(command: Command, limit: Duration) -> Outcome {
+    // A reader that went away is no reason to stop the tests.
+    follow(command, limit, |line| drop(writeln!(io::stdout().lock(), "{line}")))
+}
+
+/// The same, for commands that run side by side: what it printed goes to our output in one piece at its end.
+pub(crate) fn captured(command: Command, limit: Duration) -> Outcome {
+    let mut text = String::new();
+    let outcome = follow(command, limit, |line| {
+        text.push_str(line);
+        text.push('\n');
+    });
+    drop(io::stdout().lock().write_all(text.as_bytes()));
+    outcome
+}
+
+fn follow(mut command: Command, limit: Duration, mut show: impl FnMut(&str)) -> Outcome {
     let mut outcome = Outcome::default();
     let (reader, writer) = match io::pipe() {
         Ok(ends) => ends,
@@ -65,8 +81,7 @@ pub(crate) fn stream(mut command: Command, limit: Duration) -> Outcome {
         match incoming.recv_timeout(Duration::from_millis(100)) {
             Ok(line) => {
                 outcome.count(&line);
-                // A reader that went away is no reason to stop the tests.
-                drop(writeln!(io::stdout().lock(), "{line}"));
+                show(&line);
             }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {}
@@ -92,6 +107,14 @@ pub(crate) fn stream(mut command: Command, limit: Duration) -> Outcome {
 }
 
 impl Outcome {
+    /// Adds what another command reported.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.ok &= other.ok;
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.notes.extend(other.notes);
+    }
+
     /// Takes the counts from libtest's closing lines, and the names of what failed.
     fn count(&mut self, line: &str) {
         let line = plain(line);

@@ -1,6 +1,6 @@
 //! Locations that are not directories.
 
-#[cfg(not(all(feature = "s3", feature = "opendal-0-59")))]
+#[cfg(not(all(feature = "s3", feature = "opendal-services")))]
 use aetherius::Error;
 use aetherius::Result;
 use aetherius::core::backup::BlobSink;
@@ -42,12 +42,12 @@ pub(super) fn s3(bucket: &str, prefix: &str, _: Option<bool>) -> Result<BlobSink
 }
 
 /// The kinds of locations that this program opens through opendal. Others need their service in the manifest.
-#[cfg(feature = "opendal-0-59")]
+#[cfg(feature = "opendal-services")]
 pub(super) fn is_service(scheme: &str) -> bool {
     matches!(scheme, "fs" | "webdav")
 }
 
-#[cfg(not(feature = "opendal-0-59"))]
+#[cfg(not(feature = "opendal-services"))]
 pub(super) fn is_service(_: &str) -> bool {
     false
 }
@@ -62,7 +62,7 @@ pub(super) fn without_secrets(uri: &str) -> String {
     format!("{scheme}://{user}@{host}{path}")
 }
 
-#[cfg(feature = "opendal-0-59")]
+#[cfg(feature = "opendal-services")]
 pub(super) fn service(uri: &str) -> Result<BlobSink> {
     use aetherius::files::{OpendalAdapter, OpendalAdapterOptions};
     let label = without_secrets(uri);
@@ -73,7 +73,7 @@ pub(super) fn service(uri: &str) -> Result<BlobSink> {
 }
 
 /// A URI as opendal reads it: it takes users and passwords as options of the service.
-#[cfg(feature = "opendal-0-59")]
+#[cfg(feature = "opendal-services")]
 fn explained(uri: &str) -> (String, Vec<(String, String)>) {
     let plain = || (uri.to_owned(), Vec::new());
     let Some((scheme, rest)) = uri.split_once("://") else { return plain() };
@@ -90,9 +90,9 @@ fn explained(uri: &str) -> (String, Vec<(String, String)>) {
     }
 }
 
-#[cfg(not(feature = "opendal-0-59"))]
+#[cfg(not(feature = "opendal-services"))]
 pub(super) fn service(uri: &str) -> Result<BlobSink> {
     Err(Error::unsupported("this program was built without opendal")
         .with_key(without_secrets(uri))
-        .with_remedy("build it with `--features opendal-0-59`"))
+        .with_remedy("build it with `--features opendal-services`"))
 }

@@ -48,6 +48,7 @@ Environment:
                         access to s3:// locations";
 
 pub(super) fn code(error: &Error) -> u8 {
+    let error = innermost(error);
     let opening = error.operation() == Some("open");
     match error.kind() {
         ErrorKind::NotFound if opening => NO_REPOSITORY,
@@ -56,4 +57,10 @@ pub(super) fn code(error: &Error) -> u8 {
         ErrorKind::Denied if opening && std::error::Error::source(error).is_none() => WRONG_PASSWORD,
         _ => FATAL,
     }
+}
+
+/// The error below the ones that only say where it happened.
+fn innermost(error: &Error) -> &Error {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Error>());
+    source.map_or(error, innermost)
 }

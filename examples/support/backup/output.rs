@@ -61,7 +61,9 @@ impl Output {
             return;
         }
         eprintln!("backup: {error}");
-        for cause in causes {
+        // What was wrapped to say where it happened is in the line above already.
+        let said = error.to_string();
+        for cause in causes.iter().filter(|cause| !said.contains(cause.as_str())) {
             eprintln!("  because: {cause}");
         }
     }

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every gate and every test, one after the other, and a table of what ran.
 
+mod binaries;
 mod dependencies;
 mod end_to_end;
 mod licence;
@@ -122,12 +123,7 @@ fn lint(_: &Context) -> Outcome {
 }
 
 fn test(context: &Context) -> Outcome {
-    let mut command = workspace::cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
-    command.env("AETH_PYTHON", &context.python);
-    if let Some(filter) = &context.test_filter {
-        command.args(["--", filter]);
-    }
-    run::stream(command, Duration::from_secs(45 * 60))
+    binaries::run(&context.python, context.test_filter.as_deref())
 }
 
 fn doc(_: &Context) -> Outcome {
