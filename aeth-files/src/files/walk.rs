@@ -1,6 +1,7 @@
 //! Many blobs at once.
 
 use super::{Files, IntoPath};
+use crate::blocking::join;
 use aeth_core::blob::{BlobMeta, BlobStore, BlobStoreExt, ListOptions, Page};
 use aeth_core::{BlobPath, Error, Result};
 use bytes::Bytes;
@@ -9,6 +10,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::JoinSet;
+use tracing::Instrument;
 
 /// What a survey found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,7 +78,9 @@ impl Files {
             .await
     }
 
-    /// Reads blobs into memory, up to `concurrency` at the same time: one result for each path, in order.
+    /// Reads blobs into memory, up to `concurrency` at the same time: one result for each path, in order. On a
+    /// runtime of several threads, several read: what is in memory is read without waiting, and then one thread
+    /// alone is the limit.
     ///
     /// # Cancel safety
     /// Cancel-safe.
@@ -83,14 +89,39 @@ impl Files {
         paths: impl IntoIterator<Item = P, IntoIter: Send> + Send,
         concurrency: usize,
     ) -> Vec<Result<Bytes>> {
-        stream::iter(paths)
-            .map(|path| {
-                let path = path.into_path();
-                async move { self.store().get_bytes(&path?).await }
-            })
-            .buffered(concurrency.max(1))
-            .collect()
-            .await
+        let paths: Vec<Result<BlobPath>> = paths.into_iter().map(IntoPath::into_path).collect();
+        let lanes = lanes(paths.len(), concurrency);
+        if lanes <= 1 {
+            return read_all(Arc::clone(self.store()), paths, concurrency).await;
+        }
+        let (length, share) = (paths.len().div_ceil(lanes), concurrency.div_ceil(lanes));
+        // What was begun ends with this call: the set aborts its tasks when it is dropped.
+        let mut running = JoinSet::new();
+        let mut counts = Vec::with_capacity(lanes);
+        let mut left = paths.into_iter();
+        loop {
+            let chunk: Vec<_> = left.by_ref().take(length).collect();
+            if chunk.is_empty() {
+                break;
+            }
+            let lane = counts.len();
+            counts.push(chunk.len());
+            let store = Arc::clone(self.store());
+            let read = async move { (lane, read_all(store, chunk, share).await) };
+            running.spawn(read.in_current_span());
+        }
+        let mut read: Vec<Option<Vec<Result<Bytes>>>> = counts.iter().map(|_| None).collect();
+        let mut broken = Error::closed("the runtime is gone");
+        while let Some(ended) = running.join_next().await {
+            match ended {
+                Ok((lane, results)) => read[lane] = Some(results),
+                Err(error) => broken = join::<()>(Err(error)).err().unwrap_or(broken),
+            }
+        }
+        let of_lane = |(results, count): (Option<Vec<_>>, usize)| {
+            results.unwrap_or_else(|| (0..count).map(|_| Err(broken.clone())).collect())
+        };
+        read.into_iter().zip(counts).flat_map(of_lane).collect()
     }
 
     /// Deletes all blobs under a prefix and says how many there were. Those that are written meanwhile may stay.
@@ -146,4 +177,31 @@ impl Files {
             }
         }));
     }
+}
+
+/// The fewest blobs that are worth a task of their own.
+const LANE: usize = 16;
+
+/// How many tasks read so many blobs.
+fn lanes(paths: usize, concurrency: usize) -> usize {
+    let several =
+        Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if !several {
+        return 1;
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    threads.min(concurrency).min(paths / LANE)
+}
+
+async fn read_all(
+    store: Arc<dyn BlobStore>,
+    paths: Vec<Result<BlobPath>>,
+    concurrency: usize,
+) -> Vec<Result<Bytes>> {
+    let store = &*store;
+    stream::iter(paths)
+        .map(|path| async move { store.get_bytes(&path?).await })
+        .buffered(concurrency.max(1))
+        .collect()
+        .await
 }

@@ -29,7 +29,7 @@ pub(super) enum Payload {
 /// A body that is too long to be kept, which checks itself.
 pub(super) struct Streamed {
     stream: ByteStream,
-    length: Option<u64>,
+    pub(super) length: Option<u64>,
     verifier: Option<Verifier>,
 }
 
@@ -136,7 +136,7 @@ pub(super) struct Pump {
 
 impl Pump {
     /// Begins a write at each location.
-    pub(super) fn new(core: &Arc<Core>, writing: &Writing, streamed: &Streamed) -> Self {
+    pub(super) async fn new(core: &Arc<Core>, writing: &Writing, length: Option<u64>) -> Self {
         let (sender, answers) = mpsc::unbounded_channel();
         let (mut consumers, mut spread) = (Vec::new(), Spread::default());
         for at in 0..core.locations.len() {
@@ -148,10 +148,10 @@ impl Pump {
             let (chunks, receiver) = mpsc::channel(AHEAD);
             let (alive, mut gone) = oneshot::channel();
             consumers.push(Consumer { chunks, _alive: alive });
-            let (owner, writing, sender, length) =
-                (Arc::clone(core), writing.clone(), sender.clone(), streamed.length);
+            let (owner, writing, sender) = (Arc::clone(core), writing.clone(), sender.clone());
+            let shared = core.share(&writing.path).await;
             drop(core.tasks.spawn(async move {
-                let _shared = owner.share(&writing.path).await;
+                let _shared = shared;
                 let write = std::pin::pin!(owner.pour_at(at, &writing, receiver, length));
                 let answer = match futures_util::future::select(write, &mut gone).await {
                     futures_util::future::Either::Left((answer, _)) => answer,

@@ -132,7 +132,9 @@ impl Core {
         self.stripes.get(at).map(Arc::clone)
     }
 
-    /// Writes beside others. Nobody ever waits for being alone, so this waits only while somebody is.
+    /// Writes beside others. Nobody ever waits for being alone, so this waits only while somebody is. A write that goes
+    /// on by itself takes this before it is let go: one that began later could find the last trace of a blob removed
+    /// that was deleted since, and bring it back.
     async fn share(&self, path: &BlobPath) -> Option<OwnedRwLockReadGuard<()>> {
         match self.stripe(path) {
             Some(stripe) => Some(stripe.read_owned().await),

@@ -156,7 +156,7 @@ impl Core {
             }
             Payload::Stream(stream) => {
                 let writing = Writing::new(path, self.hybrid.next(floor), options, None);
-                let size = Pump::new(self, &writing, &stream).run(self, stream).await?;
+                let size = Pump::new(self, &writing, stream.length).await.run(self, stream).await?;
                 Ok(result(&writing, size))
             }
         }
@@ -298,8 +298,9 @@ impl Core {
             }
             let (core, writing, bytes) = (Arc::clone(self), writing.clone(), bytes.clone());
             let sender = sender.clone();
+            let shared = self.share(&writing.path).await;
             drop(self.tasks.spawn(async move {
-                let _shared = core.share(&writing.path).await;
+                let _shared = shared;
                 let answer = core.write_at(at, &writing, &bytes, None).await;
                 if answer.is_err() {
                     core.behind.add(at, &writing.path);
@@ -326,8 +327,9 @@ impl Core {
         for at in (0..self.locations.len()).filter(|at| *at != self.primary) {
             let (core, path, current, sender) =
                 (Arc::clone(self), path.clone(), current.clone(), sender.clone());
+            let shared = self.share(&path).await;
             drop(self.tasks.spawn(async move {
-                let _shared = core.share(&path).await;
+                let _shared = shared;
                 let answer = core.bring(at, &path, &current, None).await.map(|()| None);
                 if answer.is_err() {
                     core.behind.add(at, &path);
