@@ -17,6 +17,16 @@ use std::time::Duration;
 /// How often a read begins anew because the blob was replaced meanwhile.
 /// Whoever is beaten was beaten by one who went on, so this bounds how many may come between.
 const ATTEMPTS: usize = 256;
+/// How often it does so because the only copies of the newest version were bad or out of reach while others had not
+/// got it yet, with pauses of one millisecond more each time.
+const PATIENCE: u32 = 16;
+
+/// Why no copy was read.
+enum Unread {
+    /// Some location had another version by then; and what was wrong with a copy, if one was tried.
+    Again(Option<Error>),
+    Failed(Error),
+}
 
 /// A location's answer: what it has, and its bytes when they were asked for.
 struct Found {
@@ -35,6 +45,7 @@ impl Core {
             None => {}
         }
         let named = |error: Error| error.with_key(path);
+        let mut waited = 0;
         for _ in 0..ATTEMPTS {
             let answers = self.ask(path, &options).await.map_err(named)?;
             let replicas: Vec<(usize, Replica)> =
@@ -82,8 +93,13 @@ impl Core {
             };
             match source.body(range.clone(), opened).await {
                 Ok(body) => return Ok(Blob::new(meta, range, body)),
-                Err(error) if error.kind() == ErrorKind::Precondition => {}
-                Err(error) => return Err(named(error)),
+                Err(Unread::Again(None)) => {}
+                // A write that is under way, whose first copy is a bad one: the next is on its way.
+                Err(Unread::Again(Some(_))) if waited < PATIENCE => {
+                    waited += 1;
+                    self.clock.sleep(Duration::from_millis(u64::from(waited))).await;
+                }
+                Err(Unread::Again(Some(error)) | Unread::Failed(error)) => return Err(named(error)),
             }
         }
         Err(named(
@@ -201,9 +217,13 @@ struct Source {
 }
 
 impl Source {
-    async fn body(mut self, range: Range<u64>, mut opened: Vec<(usize, Blob)>) -> Result<ByteStream> {
+    async fn body(
+        mut self,
+        range: Range<u64>,
+        mut opened: Vec<(usize, Blob)>,
+    ) -> std::result::Result<ByteStream, Unread> {
         let short = range.end - range.start <= SHORT;
-        let mut failure = None;
+        let (mut failure, mut moved) = (None, false);
         loop {
             let (at, blob) = match opened.pop() {
                 Some((at, blob)) => {
@@ -212,13 +232,20 @@ impl Source {
                 }
                 None => {
                     let Some(at) = self.left.pop() else {
-                        return Err(failure.unwrap_or_else(|| self.replaced()));
+                        return Err(match failure {
+                            Some(failure) if !moved => Unread::Failed(failure),
+                            failure => Unread::Again(failure),
+                        });
                     };
                     match self.open(at, range.clone()).await {
                         Ok(blob) => (at, blob),
+                        Err(error) if error.kind() == ErrorKind::Precondition => {
+                            moved = true;
+                            continue;
+                        }
                         Err(error) => {
                             self.failed(at, &error);
-                            failure = Some(worse(failure, error));
+                            failure = Some(error);
                             continue;
                         }
                     }
@@ -231,7 +258,7 @@ impl Source {
                 Ok(bytes) => return Ok(Body::Bytes(bytes).into_stream()),
                 Err(error) => {
                     self.failed(at, &error);
-                    failure = Some(worse(failure, error));
+                    failure = Some(error);
                 }
             }
         }
@@ -294,14 +321,6 @@ impl Source {
             Ok(reading.next().await?.map(|chunk| (chunk, reading)))
         })
         .boxed()
-    }
-}
-
-/// The error that says more about why no copy could be read.
-fn worse(before: Option<Error>, now: Error) -> Error {
-    match before {
-        Some(before) if now.kind() == ErrorKind::Precondition => before,
-        _ => now,
     }
 }
 
