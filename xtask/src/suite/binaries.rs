@@ -31,7 +31,7 @@ pub(crate) fn run(python: &Path, filter: Option<&str>) -> Outcome {
         Ok(binaries) => binaries,
         Err(why) => return Outcome::of(Err(why)),
     };
-    let workers = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+    let workers = std::thread::available_parallelism().map_or(4, |cores| cores.get() * 2);
     let total = Mutex::new(Outcome::of(Ok(Vec::new())));
     let left = Mutex::new(binaries.into_iter());
     let next = || left.lock().ok().and_then(|mut left| left.next());
