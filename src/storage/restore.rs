@@ -8,7 +8,9 @@ use super::validate::Configuration;
 use crate::backup::RestoreTarget;
 use crate::backup::{self, RestorePoint, RestoredStorage};
 use aeth_backup::Progress;
-use aeth_core::{Error, ErrorKind, Lifecycle, Result};
+#[cfg(feature = "postgres")]
+use aeth_core::Lifecycle;
+use aeth_core::{Error, ErrorKind, Result};
 use std::time::Duration;
 
 /// How long what was opened for a restore may take to close.

@@ -74,7 +74,7 @@ fn on_trees(checks: &mut Checks, program: &Path) {
     let data = scratch.path().join("data");
     let made = checks.check("a tree with everything odd in it", || {
         // Debian's restic is 0.14, which turns link targets that are not UTF-8 into U+FFFD.
-        let shape = Shape::new(20_261_123).files(3000).bytes(96 << 20).foreign_targets(false);
+        let shape = Shape::new(20_261_123).files(2000).bytes(48 << 20).foreign_targets(false);
         shape.build(&tree).map_err(|e| e.to_string())
     });
     let done =
