@@ -176,7 +176,11 @@ impl Lookups {
         spaces: &[&Namespace],
     ) -> (Vec<Request>, Vec<Part>) {
         let (mut requests, mut plan) = (Vec::new(), Vec::new());
-        let limit = self.link.options.batch;
+        let (batch, cluster) = (self.link.options.batch, self.link.dialer.is_cluster());
+        // A cluster refuses keys of several slots in one command. The client would divide it, but forgets to wake
+        // itself for the parts where other answers come in at that moment (redis 1.8.1): they then wait for the next
+        // command of anybody, and the look-up for its time limit.
+        let limit = if cluster { 1 } else { batch };
         let plain: Vec<usize> = (0..wanted.len()).filter(|at| wanted[*at].lease.is_none()).collect();
         for part in plain.chunks(limit) {
             let mut command = redis::cmd(if part.len() == 1 { "GET" } else { "MGET" });
@@ -188,7 +192,6 @@ impl Lookups {
         }
         let leased: Vec<usize> = (0..wanted.len()).filter(|at| wanted[*at].lease.is_some()).collect();
         // In a cluster the keys of one script share a slot.
-        let limit = if self.link.dialer.is_cluster() { 1 } else { limit };
         let now = self.link.clock.unix_millis();
         for part in leased.chunks(limit) {
             let mut run = Run::new(&LEASE).number(now >> 32).number(now & 0xffff_ffff);
