@@ -1,13 +1,10 @@
 //! Restoring over something that is there: only what differs, nothing that was not asked for.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
+use crate::common::*;
 use aeth_backup::{
     Existing, Glob, PathSource, Plan, Repository, RestoreOptions, RestoreReport, SnapshotEntry,
 };
 use aeth_core::ErrorKind;
-use common::*;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

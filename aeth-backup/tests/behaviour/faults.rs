@@ -1,9 +1,7 @@
 //! Sinks that go wrong in every way, by seed: whatever happens, the repository is whole, and a run without faults
 //! completes it.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
+use crate::common::*;
 use aeth_backup::{
     BlobSource, CheckOptions, PathSource, Plan, Progress, Quorum, Repository, RestoreOptions, Source,
 };
@@ -11,7 +9,6 @@ use aeth_core::backup::{BackupSink, BlobSink};
 use aeth_core::blob::{BlobStore, BlobStoreExt};
 use aeth_core::sim::{Fault, FaultPlan, FaultySink};
 use aeth_core::{BlobPath, ErrorKind};
-use common::*;
 use futures_util::{StreamExt, TryStreamExt};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,15 +1,12 @@
 //! The engine by itself: what goes in comes out, and what goes wrong is said.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
+use crate::common::*;
 use aeth_backup::{
     CheckOptions, Existing, Observer, PathSource, Plan, Progress, Quorum, Repository, RestoreOptions, Source,
     StreamSource, VirtualFile,
 };
 use aeth_core::{ErrorKind, Secret};
 use bytes::Bytes;
-use common::*;
 use futures_util::{StreamExt, TryStreamExt};
 use std::path::Path;
 use std::sync::Arc;

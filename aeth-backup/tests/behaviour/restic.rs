@@ -1,14 +1,11 @@
 //! Against stock restic: it reads ours, we read its, and both store the same blobs.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
+use crate::common::*;
 use aeth_backup::{
     CheckOptions, CopyOptions, DiffOptions, ForgetOptions, LsOptions, MaxUnused, PathSource, Plan,
     PruneOptions, RepairOptions, Repository, RestoreOptions, RetentionPolicy, TagEdit,
 };
 use aeth_core::Secret;
-use common::*;
 use futures_util::{StreamExt, TryStreamExt};
 use std::path::Path;
 

@@ -1,8 +1,6 @@
 //! What is done with a repository between backup and restore.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
+use crate::common::*;
 use aeth_backup::{
     AmbiguousId, ChangeKind, CheckOptions, DiffOptions, FindOptions, ForgetOptions, Found, FoundBlob, Glob,
     GroupBy, LsOptions, MaxUnused, PathSource, Plan, PruneOptions, Quorum, RepairOptions, Repository,
@@ -10,7 +8,6 @@ use aeth_backup::{
 };
 use aeth_core::ErrorKind;
 use aeth_core::backup::{BackupSink, BlobSink};
-use common::*;
 use futures_util::TryStreamExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,15 +1,12 @@
 //! What must not be lost or claimed when a run, a replica, a clock or a store is not as it should be.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
+use crate::common::*;
 use aeth_backup::{
     BlobSource, CheckOptions, Existing, PathSource, Plan, Progress, Quorum, Repository, RestoreOptions,
     Source, StreamSource, VirtualFile,
 };
 use aeth_core::blob::{BlobStore, BlobStoreExt};
 use aeth_core::{BlobPath, Clock, ErrorKind, SystemClock, async_trait};
-use common::*;
 use futures_util::StreamExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

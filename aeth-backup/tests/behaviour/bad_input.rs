@@ -1,14 +1,11 @@
 //! Damage, missing rights, sources that change under the reader, clocks that jump: each is said clearly, nothing is
 //! lost, and what is not in the backup is named.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
+use crate::common::*;
 use aeth_backup::{
     BackupReport, CheckOptions, PathSource, Plan, PruneOptions, Repository, RestoreOptions, SnapshotFilter,
 };
 use aeth_core::{Clock, ErrorKind, SystemClock, async_trait};
-use common::*;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -240,7 +237,7 @@ async fn missing_rights_are_named_and_the_rest_is_saved() {
     }
     let mut child = Command::new(&executable);
     child
-        .args(["--exact", "unprivileged_child", "--nocapture"])
+        .args(["--exact", "bad_input::unprivileged_child", "--nocapture"])
         .env(CHILD, dir.path())
         .current_dir(at("own"));
     child.env("HOME", at("own"));

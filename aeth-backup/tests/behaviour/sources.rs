@@ -1,15 +1,12 @@
 //! What a plan may hold: rules that leave things out, streams, commands, configuration, volumes, copies, hooks.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
+use crate::common::*;
 use aeth_backup::{
     BackupReport, CommandSource, ConfigSet, CopySource, ExternalCommand, Hook, OnlineCopy, Outcome,
     PathSource, Plan, Repository, RestoreOptions, Source, StreamSource, VirtualFile, VolumeSource,
 };
 use aeth_core::{ErrorKind, Secret, async_trait};
 use bytes::Bytes;
-use common::*;
 use futures_util::{StreamExt, TryStreamExt};
 use std::path::Path;
 use std::sync::Arc;

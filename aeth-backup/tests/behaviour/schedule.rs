@@ -1,8 +1,6 @@
 //! Schedules, on a clock that the test owns; the repositories are real.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
+use crate::common::*;
 use aeth_backup::{
     BackupJob, BackupMonitor, BackupReport, CheckOptions, Chore, Cron, DrillOptions, DrillSchedule,
     FileScheduleStore, ForgetOptions, JobRun, MonitorOptions, Notice, PathSource, Plan, PlanJob,
@@ -13,7 +11,6 @@ use aeth_core::observe::Status;
 use aeth_core::sim::MockClock;
 use aeth_core::{Clock, Error, ErrorKind, Lifecycle, Result, Tasks, async_trait};
 use aeth_files::FileLock;
-use common::*;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

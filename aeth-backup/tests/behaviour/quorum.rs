@@ -1,9 +1,7 @@
 //! Sinks of different speeds and moods under a quorum: the good ones are not held up, the others are brought up to
 //! date, and what each lacks is known.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
+use crate::common::*;
 use aeth_backup::{
     BackupMonitor, CheckOptions, Event, MonitorOptions, PathSource, Plan, Quorum, Repository,
     RepositoryOptions, RestoreOptions,
@@ -12,7 +10,6 @@ use aeth_core::backup::BackupSink;
 use aeth_core::observe::{Collector, Descriptor, HistogramSnapshot, Label, MetricsSource};
 use aeth_core::sim::{Fault, FaultPlan, FaultySink};
 use aeth_core::{ErrorKind, SystemClock};
-use common::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,6 @@
 //! Sinks that are made of sinks, and sinks that give nothing back.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
+use crate::common::*;
 use aeth_backup::{
     CheckOptions, DrillOptions, ForgetOptions, HotCold, LsOptions, PathSource, Plan, PruneOptions,
     Repository, RetentionPolicy,
@@ -11,7 +9,6 @@ use aeth_core::ErrorKind;
 use aeth_core::backup::{BackupSink, BlobSink};
 use aeth_core::conformance::backup_sink;
 use aeth_files::{LocalDir, MemoryStore};
-use common::*;
 use futures_util::TryStreamExt;
 use std::path::Path;
 use std::sync::Arc;
