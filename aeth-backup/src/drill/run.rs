@@ -3,8 +3,7 @@
 use super::sample::Sample;
 use super::{DrillOptions, DrillReport};
 use crate::format::NodeKind;
-use crate::repo::Repository;
-use crate::repo::SnapshotEntry;
+use crate::repo::{LockGuard, Repository, SnapshotEntry};
 use crate::restore::RestoreOptions;
 use crate::scratch::Scratch;
 use aeth_core::{ClockExt, Error, ErrorKind, Result};
@@ -30,13 +29,22 @@ impl Repository {
     /// Owners are restored as far as this user may.
     ///
     /// # Errors
-    /// `NotFound` when there is no such snapshot; `Full` when the disk has not enough room, before anything is
+    /// `NotFound` when there is no such snapshot; `Busy` when the repository is locked exclusively; `Full` when the disk has not enough room, before anything is
     /// restored; `Corrupt` when a tree cannot be read; `Closed` when it was cancelled; those of the sinks and of the
     /// file system. Files that do not come back right are no error: the report names them.
     ///
     /// # Cancel safety
     /// Cancel-safe: what was restored so far is removed.
     pub async fn drill(&self, options: DrillOptions) -> Result<DrillReport> {
+        self.shared.revive_unless_writing().await;
+        // From before the choice: what is chosen may be forgotten meanwhile, but not pruned.
+        let lock = LockGuard::for_reading(&self.shared).await?;
+        let result = self.drill_locked(options).await;
+        lock.release().await;
+        result
+    }
+
+    async fn drill_locked(&self, options: DrillOptions) -> Result<DrillReport> {
         let clock = &self.shared.clock;
         let started = clock.monotonic();
         let snapshot = self.snapshot_matching(&options.snapshot, &options.filter).await?;
@@ -55,7 +63,7 @@ impl Repository {
         for path in wanted.paths.into_iter().flatten() {
             restore = restore.include(path);
         }
-        let restored = self.restore(&snapshot, restore).await;
+        let restored = self.restore_locked(&snapshot, restore).await;
         // Removing a large tree takes a while.
         drop(self.shared.tasks.spawn_blocking(move || drop(scratch)).await);
         let restored = restored?;

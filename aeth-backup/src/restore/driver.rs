@@ -34,9 +34,20 @@ impl Repository {
     /// # Cancel safety
     /// Cancel-safe: dropping the future stops it, with what was restored so far in place.
     pub async fn restore(&self, snapshot: &SnapshotEntry, options: RestoreOptions) -> Result<RestoreReport> {
-        let started = self.shared.clock.monotonic();
         self.shared.revive_unless_writing().await;
         let lock = LockGuard::for_reading(&self.shared).await?;
+        let result = self.restore_locked(snapshot, options).await;
+        lock.release().await;
+        result
+    }
+
+    /// The same for a caller that keeps a lock meanwhile.
+    pub(crate) async fn restore_locked(
+        &self,
+        snapshot: &SnapshotEntry,
+        options: RestoreOptions,
+    ) -> Result<RestoreReport> {
+        let started = self.shared.clock.monotonic();
         // Dropped with this future: the threads see it and stop.
         let stop = options.cancel.child_token();
         let guard = stop.clone().drop_guard();
@@ -61,7 +72,6 @@ impl Repository {
             }
         };
         drop(guard);
-        lock.release().await;
         let mut report = result?;
         report.elapsed = self.shared.clock.monotonic().saturating_sub(started);
         Ok(report)

@@ -22,7 +22,7 @@ impl Core {
         order
     }
 
-    /// The answers of `need` locations, `first` among them when it is given. A location that fails is replaced by
+    /// The answers of `need` locations or, when `first` is given and later than they are, those and its own. A location that fails is replaced by
     /// the next one; one that is late is joined by the next one, within the budget of extra requests.
     pub(super) async fn gather<'a, T: Send + 'a>(
         &'a self,
@@ -43,7 +43,10 @@ impl Core {
         let mut failure: Option<Error> = None;
         let mut patience = self.clock.sleep(self.hedge.delay());
         let mut patient = true;
-        while answers.len() < need {
+        // Others that were asked because `first` is late do not stand for it.
+        let lacks =
+            |answers: &[(usize, T)]| first.is_some_and(|first| answers.iter().all(|(at, _)| *at != first));
+        while answers.len() < need || lacks(&answers) {
             let next = if patient {
                 match select(asked.next(), patience).await {
                     Either::Left((next, left)) => {

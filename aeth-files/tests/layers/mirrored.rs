@@ -1,7 +1,7 @@
 //! Several locations, some of which are dead, slow, flapping or wrong.
 
 use super::{content, path};
-use aeth_core::blob::{BlobStore, BlobStoreExt, CopyOptions, GetOptions, ListOptions, PutOptions};
+use aeth_core::blob::{BlobStore, BlobStoreExt, CopyOptions, GetOptions, ListOptions, PutMode, PutOptions};
 use aeth_core::observe::{HealthCheck, Status};
 use aeth_core::sim::{Fault, FaultPlan, FaultyStore};
 use aeth_core::{BlobPath, Body, ErrorKind};
@@ -344,6 +344,21 @@ async fn late_locations_are_not_waited_for_within_the_budget() {
     }
     let hedges = store.statistics().hedges;
     assert!(hedges <= 10 && before <= 10, "{hedges} more requests of 200");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_primary_decides_all_the_same() {
+    let three = Three::new().with(0, |plan| plan.every("get", 5, Fault::Delay(Duration::from_millis(60))));
+    // Whenever it is late, the third location is asked, and answers before it.
+    let store = three.builder().hedge(Duration::from_millis(5), 1.0).open().await.unwrap();
+    let blob = path("a");
+    let mut etag = store.put(&blob, "0").await.unwrap().etag.unwrap();
+    for n in 1..40 {
+        let options = PutOptions::default().with_mode(PutMode::Match(etag));
+        etag = store.put_opts(&blob, Body::from(n.to_string()), options).await.unwrap().etag.unwrap();
+    }
+    assert!(store.statistics().hedges > 0, "nobody was asked in its place");
+    assert_eq!(store.get_bytes(&blob).await.unwrap(), "39");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
