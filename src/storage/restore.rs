@@ -95,6 +95,7 @@ async fn restore(
 
 /// Where the database is restored to; a server's must be empty.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(not(feature = "postgres"), expect(clippy::unused_async, reason = "only a server is asked"))]
 async fn database_target(configuration: &Configuration) -> Result<RestoreTarget> {
     if !configuration.builder.settings.database.enabled {
         return Ok(RestoreTarget::Nothing);
