@@ -4,6 +4,7 @@
 use aetherius::Error;
 use aetherius::Result;
 use aetherius::core::backup::BlobSink;
+#[cfg(any(feature = "s3", feature = "opendal-services"))]
 use std::sync::Arc;
 
 #[cfg(feature = "s3")]
