@@ -29,9 +29,10 @@ impl Repository {
     /// Owners are restored as far as this user may.
     ///
     /// # Errors
-    /// `NotFound` when there is no such snapshot; `Busy` when the repository is locked exclusively; `Full` when the disk has not enough room, before anything is
-    /// restored; `Corrupt` when a tree cannot be read; `Closed` when it was cancelled; those of the sinks and of the
-    /// file system. Files that do not come back right are no error: the report names them.
+    /// `NotFound` when there is no such snapshot; `Busy` when the repository is locked exclusively; `Full` when the disk
+    /// has not enough room, before anything is restored; `Corrupt` when a tree cannot be read; `Closed` when it was
+    /// cancelled; those of the sinks and of the file system. Files that do not come back right are no error: the report
+    /// names them.
     ///
     /// # Cancel safety
     /// Cancel-safe: what was restored so far is removed.

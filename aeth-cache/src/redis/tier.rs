@@ -30,7 +30,8 @@ const FLIGHTS: usize = 2;
 /// - A look-up is one round trip, `MGET` or (with leases) one script for the whole batch; where most look-ups
 ///   with lease hit, `MGET` goes first there too, and the script only for what it did not find fresh. Look-ups of single
 ///   keys that are made at the same time leave together, unless
-///   [`coalesce`](super::RedisOptions::coalesce) says otherwise.
+///   [`coalesce`](super::RedisOptions::coalesce) says otherwise. In a cluster each key is a command of its own, and
+///   all of them are on their way at once.
 /// - An entry is kept until its `usable_until` by the server's own expiry, at most
 ///   [`keep`](super::RedisOptions::keep).
 /// - Bytes under our keys that are foreign or damaged are a miss, and counted.
