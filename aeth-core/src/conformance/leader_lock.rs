@@ -245,8 +245,9 @@ async fn fencing_numbers_grow(subject: &LeaderSubject) -> Check {
 async fn a_renewal_keeps_the_name(subject: &LeaderSubject) -> Check {
     let name = subject.name("a");
     let led = subject.lead("a free name", &name, SHORT).await?;
-    for _ in 0..4 {
-        subject.pass(SHORT / 2).await;
+    for _ in 0..6 {
+        // Far below the ttl: a busy machine is late by hundreds of milliseconds.
+        subject.pass(SHORT / 4).await;
         led.renew().await?;
         let second = subject.other().try_acquire(&name, SHORT).await?;
         ensure!(second.is_none(), "a leadership that is renewed in time was given to another");

@@ -1,0 +1,11 @@
+//! One program, so that it is linked once: the cache in one process.
+#![allow(missing_docs, reason = "a test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cache;
+mod conformance;
+mod nodes;
+mod single_flight;
+mod times;

@@ -1,0 +1,12 @@
+//! One program, so that it is linked once: Redis as a level, its outages and topologies.
+#![allow(missing_docs, reason = "a test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod coherence;
+mod conformance;
+mod outage;
+mod server;
+mod topology;
+mod typed;
