@@ -100,9 +100,13 @@ impl Body {
             check_limit(bytes.len() as u64, limit)?;
             return Ok(bytes.clone());
         }
-        collect_stream(self.into_stream(), limit).await
+        let expected = self.length().unwrap_or(0);
+        collect_sized(self.into_stream(), limit, expected).await
     }
 }
+
+/// The most that is set aside for a length that somebody stated and that is not proven yet.
+const MOST_AT_ONCE: u64 = 64 << 20;
 
 /// All bytes of a stream in one buffer.
 ///
@@ -111,7 +115,20 @@ impl Body {
 ///
 /// # Cancel safety
 /// Not cancel-safe: what was read is lost.
-pub async fn collect_stream(mut stream: ByteStream, limit: u64) -> Result<Bytes> {
+pub async fn collect_stream(stream: ByteStream, limit: u64) -> Result<Bytes> {
+    collect_sized(stream, limit, 0).await
+}
+
+/// The same of a stream that should have `expected` bytes: the buffer is made for them at once, where growing would
+/// make it up to twice as large. With more or fewer bytes the result is as right.
+///
+/// # Errors
+/// Those of [`collect_stream`].
+///
+/// # Cancel safety
+/// Not cancel-safe: what was read is lost.
+pub async fn collect_sized(mut stream: ByteStream, limit: u64, expected: u64) -> Result<Bytes> {
+    let expected = usize::try_from(expected.min(limit).min(MOST_AT_ONCE)).unwrap_or(0);
     let mut first = Bytes::new();
     let mut rest: Option<bytes::BytesMut> = None;
     let mut total = 0_u64;
@@ -123,7 +140,7 @@ pub async fn collect_stream(mut stream: ByteStream, limit: u64) -> Result<Bytes>
             Some(buffer) => buffer.extend_from_slice(&chunk),
             None if first.is_empty() => first = chunk,
             None => {
-                let mut buffer = bytes::BytesMut::with_capacity(first.len() + chunk.len());
+                let mut buffer = bytes::BytesMut::with_capacity(expected.max(first.len() + chunk.len()));
                 buffer.extend_from_slice(&first);
                 buffer.extend_from_slice(&chunk);
                 rest = Some(buffer);
@@ -188,5 +205,34 @@ impl<const N: usize> From<&'static [u8; N]> for Body {
 impl From<&'static str> for Body {
     fn from(text: &'static str) -> Self {
         Self::Bytes(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use futures_util::{StreamExt, stream};
+
+    fn in_chunks(of: usize, many: usize) -> ByteStream {
+        stream::iter((0..many).map(move |n| Ok(Bytes::from(vec![n as u8; of])))).boxed()
+    }
+
+    #[tokio::test]
+    async fn what_has_a_known_length_is_collected_in_a_buffer_of_that_length() {
+        for (expected, capacity) in [(700, 700), (650, 1_400)] {
+            let bytes = collect_sized(in_chunks(100, 7), u64::MAX, expected).await.unwrap();
+            assert_eq!((bytes.len(), bytes[0], bytes[699]), (700, 0, 6));
+            assert!(bytes.try_into_mut().unwrap().capacity() <= capacity);
+        }
+        // Who states too much gets no more, and nothing is set aside past the limit.
+        assert_eq!(collect_sized(in_chunks(100, 7), u64::MAX, u64::MAX).await.unwrap().len(), 700);
+        let error = collect_sized(in_chunks(100, 7), 600, 700).await.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Full);
+        // One chunk is given on as it is.
+        let whole = Bytes::from_static(b"one");
+        let only = stream::iter([Ok(whole.clone())]).boxed();
+        assert_eq!(collect_sized(only, 10, 3).await.unwrap().as_ptr(), whole.as_ptr());
     }
 }

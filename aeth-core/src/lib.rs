@@ -37,7 +37,7 @@ mod secret;
 pub mod sim;
 mod tasks;
 
-pub use body::{Body, ByteStream, Reopen, collect_stream};
+pub use body::{Body, ByteStream, Reopen, collect_sized, collect_stream};
 pub use clock::{Clock, ClockExt, SystemClock};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use lifecycle::Lifecycle;

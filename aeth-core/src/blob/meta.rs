@@ -1,7 +1,7 @@
 //! What is known about a blob, and what calls give back.
 
 use super::UploadId;
-use crate::body::{ByteStream, collect_stream};
+use crate::body::{ByteStream, collect_sized};
 use crate::{BlobPath, Result};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -207,7 +207,8 @@ impl Blob {
     /// # Cancel safety
     /// Not cancel-safe: what was read is lost.
     pub async fn bytes(self) -> Result<Bytes> {
-        collect_stream(self.body, u64::MAX).await
+        let expected = self.range.end.saturating_sub(self.range.start);
+        collect_sized(self.body, u64::MAX, expected).await
     }
 }
 

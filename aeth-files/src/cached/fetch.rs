@@ -222,43 +222,29 @@ impl Fetcher {
             Some(blob) => blob,
             None => self.open(known, range).await?,
         };
-        let mut page = BytesMut::new();
-        let mut read = 0;
+        let (mut chunk, mut read) = (Bytes::new(), 0);
         while let Some(claim) = run.as_slice().first() {
             let length = self.length(known, claim.number);
-            page.reserve((length + TRAILER).saturating_sub(page.len()));
-            let mut rest = Bytes::new();
-            while page.len() < length {
-                let Some(chunk) = blob.body.next().await else {
+            // Never grown: a page that is kept would keep up to twice its bytes.
+            let mut page = BytesMut::with_capacity(length + TRAILER);
+            loop {
+                page.extend_from_slice(&chunk.split_to(chunk.len().min(length - page.len())));
+                if page.len() == length {
+                    break;
+                }
+                let Some(next) = blob.body.next().await else {
                     return Err(Error::unavailable("the body ended before its end")
                         .with_operation("get")
                         .with_component("cached")
                         .with_key(&known.meta.path));
                 };
-                let mut chunk = chunk?;
+                chunk = next?;
                 read += chunk.len() as u64;
-                rest = chunk.split_off(chunk.len().min(length - page.len()));
-                page.extend_from_slice(&chunk);
             }
             let Some(claim) = run.next() else { break };
-            let kept = claim.key.seal(std::mem::take(&mut page));
+            let kept = claim.key.seal(page);
             self.pages.put(claim.key, kept.clone()).await;
             claim.waiting.send_replace(Landing::Landed(kept.slice(..length)));
-            drop(claim);
-            // What is left of the chunk begins the next page, or several.
-            while let Some(next) = run.as_slice().first() {
-                let length = self.length(known, next.number);
-                if rest.len() < length {
-                    break;
-                }
-                let Some(claim) = run.next() else { break };
-                let mut whole = BytesMut::with_capacity(length + TRAILER);
-                whole.extend_from_slice(&rest.split_to(length));
-                let kept = claim.key.seal(whole);
-                self.pages.put(claim.key, kept.clone()).await;
-                claim.waiting.send_replace(Landing::Landed(kept.slice(..length)));
-            }
-            page.extend_from_slice(&rest);
         }
         self.counters.fetched.add(read);
         Ok(())

@@ -8,7 +8,7 @@ use super::location::Replica;
 use super::version::Version;
 use crate::checksum::Verifier;
 use aeth_core::blob::{Blob, BlobStore, Capability, Checksum, GetOptions, GetRange};
-use aeth_core::{BlobPath, Body, ByteStream, Error, ErrorKind, Result, collect_stream};
+use aeth_core::{BlobPath, Body, ByteStream, Error, ErrorKind, Result, collect_sized};
 use futures_util::{FutureExt, StreamExt, stream};
 use std::ops::Range;
 use std::sync::Arc;
@@ -266,10 +266,10 @@ impl Source {
 
     /// Reads a short body to its end, so that a bad copy is found before its bytes are given.
     async fn collect(&self, body: ByteStream, range: &Range<u64>) -> Result<bytes::Bytes> {
-        let collected =
-            aeth_core::ClockExt::timeout(&*self.core.clock, self.core.limit, collect_stream(body, SHORT));
-        let bytes = collected.await??;
-        if bytes.len() as u64 != range.end - range.start {
+        let expected = range.end - range.start;
+        let collecting = collect_sized(body, SHORT, expected);
+        let bytes = aeth_core::ClockExt::timeout(&*self.core.clock, self.core.limit, collecting).await??;
+        if bytes.len() as u64 != expected {
             return Err(Error::unavailable("the body ended before its end"));
         }
         match self.sum {
