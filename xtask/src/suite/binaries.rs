@@ -1,6 +1,8 @@
 //! The tests: built once, then several test binaries side by side. Most of their time they wait for a server to
-//! start, to hang or to come back, and cargo runs one binary after the other.
+//! start, to hang or to come back, and cargo runs one binary after the other. The documentation's tests run beside
+//! them.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -27,34 +29,45 @@ struct Binary {
 
 /// Builds and runs everything, or what `filter` is in the names of.
 pub(crate) fn run(python: &Path, filter: Option<&str>) -> Outcome {
-    let binaries = match build() {
+    let mut binaries = match build() {
         Ok(binaries) => binaries,
         Err(why) => return Outcome::of(Err(why)),
     };
+    // Large programs run long, and the last one to end must not have begun last.
+    binaries.sort_by_key(|binary| Reverse(binary.program.metadata().map_or(0, |file| file.len())));
     let workers = std::thread::available_parallelism().map_or(4, |cores| cores.get() * 2);
     let total = Mutex::new(Outcome::of(Ok(Vec::new())));
     let left = Mutex::new(binaries.into_iter());
     let next = || left.lock().ok().and_then(|mut left| left.next());
+    let collect = |outcome| {
+        if let Ok(mut total) = total.lock() {
+            total.add(outcome);
+        }
+    };
     std::thread::scope(|scope| {
+        scope.spawn(|| collect(documentation(python, filter)));
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(binary) = next() {
-                    let outcome = binary.run(python, filter);
-                    if let Ok(mut total) = total.lock() {
-                        total.add(outcome);
-                    }
+                    collect(binary.run(python, filter));
                 }
             });
         }
     });
-    let mut total = total.into_inner().unwrap_or_default();
-    let mut documented = workspace::cargo(&["test", "--doc", "--no-fail-fast"]);
-    documented.args(ALL).env("AETH_PYTHON", python);
+    total.into_inner().unwrap_or_default()
+}
+
+/// The examples in the documentation: cargo builds them itself, while the others wait for their servers.
+fn documentation(python: &Path, filter: Option<&str>) -> Outcome {
+    let mut command = workspace::cargo(&["test", "--doc", "--no-fail-fast"]);
+    command.args(ALL).env("AETH_PYTHON", python);
     if let Some(filter) = filter {
-        documented.args(["--", filter]);
+        command.args(["--", filter]);
     }
-    total.add(run::stream(documented, LIMIT));
-    total
+    let started = Instant::now();
+    let outcome = run::captured(command, LIMIT);
+    println!("documentation: {:.1?}", started.elapsed());
+    outcome
 }
 
 impl Binary {
