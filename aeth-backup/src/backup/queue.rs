@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 /// Batches of files that may wait: each holds its directory open.
 const BATCHES: usize = 16;
 /// Bytes of chunks that may wait: enough for the others to have work while one of them reads.
-const CHUNK_BYTES: usize = 4 << 20;
+const CHUNK_BYTES: usize = 2 << 20;
 
 /// One piece of work.
 #[derive(Debug)]
