@@ -1,5 +1,6 @@
 //! A cache level in PostgreSQL.
 
+mod gather;
 mod read;
 mod schema;
 mod write;
@@ -93,6 +94,7 @@ struct Inner {
     unseen: AtomicU64,
     /// One task at a time carries entries over.
     promoting: Arc<Semaphore>,
+    gather: gather::Gather,
 }
 
 impl PostgresCacheTier {
@@ -118,6 +120,7 @@ impl PostgresCacheTier {
             figures: Figures::default(),
             unseen: AtomicU64::new(0),
             promoting: Arc::new(Semaphore::new(1)),
+            gather: gather::Gather::default(),
         };
         let tier = Self { inner: Arc::new(inner) };
         tier.rotate().await?;
