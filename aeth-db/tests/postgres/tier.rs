@@ -224,10 +224,10 @@ async fn in_a_batch_the_last_of_a_key_stays_and_an_older_version_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_first_release_stored_is_found_and_replaced() {
+async fn what_the_first_step_stored_is_found_and_replaced() {
     let (db, name) = fresh().await;
     let (new, _) = fresh().await;
-    // As it was applied by the first release: another text than this one is refused as damaged.
+    // As it was applied before there was a second step: another text than this one is refused as damaged.
     let first = Migrations::new("aeth-cache").step(
         1,
         "generations, tags and leases",

@@ -67,8 +67,8 @@ impl PostgresTierOptions {
 ///
 /// Its tables are UNLOGGED and in four generations: what is the longest there goes first, a whole generation at a
 /// time by `TRUNCATE`, so that expiry leaves nothing to vacuum; what is asked for in the oldest one is carried over
-/// into the newest. A look-up of many keys is one round trip, and so is a store. A crash of the server and a
-/// promotion empty it.
+/// into the newest. A look-up of many keys is one round trip, and so is a store; look-ups of
+/// single keys that meet on their way leave together. A crash of the server and a promotion empty it.
 ///
 /// Times are those of the database handle's clock. It makes its tables and functions where they are missing, in the
 /// first schema of the search path.

@@ -33,16 +33,16 @@ macro_rules! oldest {
 }
 
 /// One key by its hash in every generation. Each value is a parameter of its own, so that the server sees that a plan
-/// for these values is no better than one for all: it keeps the plan, which is dearer to make than to run. The tags
-/// are looked at in a subquery that cannot become a join, which would read all tags of the namespace.
+/// for these values is no better than one for all: it keeps the plan, which is dearer to make than to run. The offset
+/// keeps the look at the tags from becoming a join, which would read all tags of the namespace.
 const FIND_ONE: &str = concat!(
     "SELECT e.envelope, ",
     oldest!(),
     " FROM (SELECT * FROM ",
     every!(),
     " WHERE hash = $2 AND namespace = $1 AND key = $3 ORDER BY seq DESC LIMIT 1) e
-    WHERE e.usable_until > $4 AND coalesce((SELECT max(t.seq) FROM aeth_cache_tag t
-        WHERE t.namespace = $1 AND t.tag = ANY (e.tags)) <= e.seq, true)"
+    WHERE e.usable_until > $4 AND NOT EXISTS (SELECT FROM aeth_cache_tag t
+        WHERE t.namespace = $1 AND t.tag = ANY (e.tags) AND t.seq > e.seq OFFSET 0)"
 );
 
 /// All keys at once. The arrays are hidden behind subqueries for the same reason: knowing how long they are, the
@@ -55,8 +55,8 @@ const FIND: &str = concat!(
     CROSS JOIN LATERAL (SELECT * FROM ",
     every!(),
     " WHERE hash = k.hash AND namespace = k.namespace AND key = k.key ORDER BY seq DESC LIMIT 1) e
-    WHERE e.usable_until > $4 AND coalesce((SELECT max(t.seq) FROM aeth_cache_tag t
-        WHERE t.namespace = k.namespace AND t.tag = ANY (e.tags)) <= e.seq, true)"
+    WHERE e.usable_until > $4 AND NOT EXISTS (SELECT FROM aeth_cache_tag t
+        WHERE t.namespace = k.namespace AND t.tag = ANY (e.tags) AND t.seq > e.seq OFFSET 0)"
 );
 
 const _: () = assert!(GENERATIONS == 4, "the statements name each generation");
