@@ -140,7 +140,7 @@ async fn a_caller_who_goes_away_takes_nothing_from_those_who_wait() {
     let stuck = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     until("they wait for the table", async || psql(&name, stuck) == "4").await;
     let (spaces, keys) = (space(), [key(4), key(5), key(6)]);
-    let mut waiting: Vec<_> = keys.iter().map(|key| tier.get(&spaces, key)).collect();
+    let mut waiting: Vec<_> = keys.iter().map(|key| Box::pin(tier.get(&spaces, key))).collect();
     for get in &mut waiting {
         assert!(futures_util::poll!(get).is_pending());
     }
