@@ -73,7 +73,8 @@ impl Shared {
         let limits = Timeouts { wait: Some(Duration::ZERO), ..node.pool.timeouts() };
         let object = match node.pool.timeout_get(&limits).await {
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
-                node.pool.timeout_get(&Timeouts { wait: Some(wait), ..limits }).await
+                // Boxed, as it is large and rarely needed.
+                Box::pin(node.pool.timeout_get(&Timeouts { wait: Some(wait), ..limits })).await
             }
             had => had,
         };
