@@ -141,7 +141,8 @@ impl<'c> Executor<'c> for &'c mut PostgresConn {
         Box::pin(async move {
             let begun = self.begin_statement(&mut parts)?;
             if begun.wrapped {
-                let steps = wrapped(begun, parts).await?;
+                // Rare, and large: in place it would make every statement's future as large.
+                let steps = Box::pin(wrapped(begun, parts)).await?;
                 return Ok(steps.into_iter().flatten().find_map(sqlx::Either::right));
             }
             let Begun { raw, mut running, patience, .. } = begun;

@@ -1,5 +1,6 @@
 //! What the pools keep.
 
+use super::node::SETTLE;
 use super::options::{Pooler, PostgresOptions};
 use super::sight::{Sight, look};
 use crate::error::from_sqlx;
@@ -183,7 +184,10 @@ impl Manager for Links {
         let idle = now.saturating_sub(link.used);
         // A pooler may have parked the server's side: asking it costs a transaction there and tells nothing.
         if idle >= opener.idle_check && opener.pooler == Pooler::None {
-            link.raw().ping().await.map_err(|error| RecycleError::Backend(from_sqlx(error)))?;
+            let pinged = opener.clock.timeout(SETTLE, link.raw().ping()).await;
+            pinged
+                .map_err(RecycleError::Backend)?
+                .map_err(|error| RecycleError::Backend(from_sqlx(error)))?;
         }
         Ok(())
     }

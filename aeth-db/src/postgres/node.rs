@@ -54,7 +54,8 @@ impl Node {
                 wait: Some(options.acquire_timeout),
                 // The opener has limits of its own that say more.
                 create: Some(options.connect_timeout.saturating_mul(2).saturating_add(SETTLE)),
-                recycle: Some(SETTLE),
+                // Nothing is waited for but a ping, which has a limit of its own.
+                recycle: None,
             })
             .build()
             .map_err(|error| Error::invalid("the pool cannot be built").with_source(error))?;

@@ -42,7 +42,11 @@ struct Waiting {
 
 impl Shared {
     fn waiting(&self, limit: Duration) -> Waiting {
-        Waiting { changes: self.fleet.changes(), until: self.now().saturating_add(limit) }
+        self.waiting_since(self.now(), limit)
+    }
+
+    fn waiting_since(&self, begun: Duration, limit: Duration) -> Waiting {
+        Waiting { changes: self.fleet.changes(), until: begun.saturating_add(limit) }
     }
 
     /// Waits for the next probe; false when the time is over.
@@ -67,7 +71,8 @@ impl Shared {
     }
 
     async fn primary(self: &Arc<Self>, role: Role, place: Place) -> Result<PostgresConn> {
-        let mut waiting = self.waiting(self.failover_timeout());
+        // The first attempt is nearly always the last: only one that fails pays for being told of the next probe.
+        let (begun, mut waiting) = (self.now(), None);
         loop {
             let mut failure = None;
             if let Some(node) = self.fleet.primary().and_then(|(index, _)| self.nodes.get(index)) {
@@ -80,7 +85,9 @@ impl Shared {
                     Err(error) => return Err(error),
                 }
             }
-            if !self.wait(&mut waiting).await {
+            // A probe that ended in between is missed; waiting asks for another one.
+            let waiting = waiting.get_or_insert_with(|| self.waiting_since(begun, self.failover_timeout()));
+            if !self.wait(waiting).await {
                 // With one server its own words say more.
                 let alone = failure.or_else(|| self.only_error());
                 return Err(alone.filter(|_| self.nodes.len() == 1).unwrap_or_else(|| self.no_primary()));

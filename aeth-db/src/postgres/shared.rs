@@ -69,8 +69,16 @@ impl Shared {
             return Err(closed());
         }
         let asked = self.now();
-        let limits = Timeouts { wait: Some(wait), ..node.pool.timeouts() };
-        let object = node.pool.timeout_get(&limits).await.map_err(|error| self.refused(node, wait, error))?;
+        // One that is free is had at once, without a timer; those who wait already come first all the same.
+        let limits = Timeouts { wait: Some(Duration::ZERO), ..node.pool.timeouts() };
+        let object = match node.pool.timeout_get(&limits).await {
+            Err(PoolError::Timeout(TimeoutType::Wait)) => {
+                // Boxed, as it is large and rarely needed.
+                Box::pin(node.pool.timeout_get(&Timeouts { wait: Some(wait), ..limits })).await
+            }
+            had => had,
+        };
+        let object = object.map_err(|error| self.refused(node, wait, error))?;
         let now = self.now();
         self.recorder.pool_wait.record_duration(now.saturating_sub(asked));
         let (standing, seen) = {

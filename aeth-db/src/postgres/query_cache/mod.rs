@@ -238,7 +238,8 @@ impl QueryCache {
             inner.misses.increment();
         }
         let epoch = inner.fresh.epoch();
-        let (rows, stored) = self.load(query).await.map_err(named)?;
+        // Large, and not what a hit needs.
+        let (rows, stored) = Box::pin(self.load(query)).await.map_err(named)?;
         if let Some(stored) = stored {
             let now = inner.db.shared.recorder.clock.unix_millis();
             let keep = u64::try_from(inner.keep.as_millis()).unwrap_or(u64::MAX);

@@ -1,5 +1,6 @@
 //! A cache level in PostgreSQL.
 
+mod gather;
 mod read;
 mod schema;
 mod write;
@@ -66,8 +67,8 @@ impl PostgresTierOptions {
 ///
 /// Its tables are UNLOGGED and in four generations: what is the longest there goes first, a whole generation at a
 /// time by `TRUNCATE`, so that expiry leaves nothing to vacuum; what is asked for in the oldest one is carried over
-/// into the newest. A look-up of many keys is one round trip, and so is a store. A crash of the server and a
-/// promotion empty it.
+/// into the newest. A look-up of many keys is one round trip, and so is a store; look-ups of
+/// single keys that meet on their way leave together. A crash of the server and a promotion empty it.
 ///
 /// Times are those of the database handle's clock. It makes its tables and functions where they are missing, in the
 /// first schema of the search path.
@@ -93,6 +94,7 @@ struct Inner {
     unseen: AtomicU64,
     /// One task at a time carries entries over.
     promoting: Arc<Semaphore>,
+    gather: gather::Gather,
 }
 
 impl PostgresCacheTier {
@@ -118,6 +120,7 @@ impl PostgresCacheTier {
             figures: Figures::default(),
             unseen: AtomicU64::new(0),
             promoting: Arc::new(Semaphore::new(1)),
+            gather: gather::Gather::default(),
         };
         let tier = Self { inner: Arc::new(inner) };
         tier.rotate().await?;

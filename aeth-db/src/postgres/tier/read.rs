@@ -1,8 +1,10 @@
 //! Look-ups.
 
+use super::gather::Wanted;
 use super::schema::GENERATIONS;
 use super::{PostgresCacheTier, hash, millis};
 use crate::error::SqlxResultExt;
+use crate::postgres::conn::PostgresConn;
 use aeth_core::cache::{Entry, LeaseLookup, LeaseToken, Lookup, decode_envelope};
 use aeth_core::{Key, Namespace, Result};
 use std::collections::HashMap;
@@ -12,24 +14,52 @@ use std::time::Duration;
 /// Keys of one statement: more would hold too many of the server's locks, or too much memory.
 pub(super) const BATCH: usize = 128;
 
-/// All keys at once, each by its hash in every generation; with the generation, for what is to be carried over.
-const FIND: &str = "
-SELECT k.n, e.envelope, (e.generation - s.current + 3) % 4 = 0 AS oldest
-FROM unnest($2::bigint[], $3::bytea[]) WITH ORDINALITY AS k (hash, key, n)
-CROSS JOIN aeth_cache_state s
-CROSS JOIN LATERAL (
-    SELECT * FROM (
-        SELECT 0 AS generation, * FROM aeth_cache_0 WHERE hash = k.hash
-        UNION ALL SELECT 1, * FROM aeth_cache_1 WHERE hash = k.hash
-        UNION ALL SELECT 2, * FROM aeth_cache_2 WHERE hash = k.hash
-        UNION ALL SELECT 3, * FROM aeth_cache_3 WHERE hash = k.hash
-    ) every
-    WHERE namespace = $1 AND key = k.key ORDER BY seq DESC LIMIT 1
-) e
-WHERE e.usable_until > $4 AND NOT EXISTS (
-    SELECT 1 FROM aeth_cache_tag t WHERE t.namespace = $1 AND t.tag = ANY (e.tags) AND t.seq > e.seq)";
+/// An envelope, and whether it stands in the oldest generation.
+pub(super) type Found = (Vec<u8>, bool);
 
-const _: () = assert!(GENERATIONS == 4, "the statement names each generation");
+/// Every generation. Conditions are put on the whole: the planner brings them down to each table's index.
+macro_rules! every {
+    () => {
+        "(SELECT 0 AS generation, * FROM aeth_cache_0 UNION ALL SELECT 1, * FROM aeth_cache_1
+        UNION ALL SELECT 2, * FROM aeth_cache_2 UNION ALL SELECT 3, * FROM aeth_cache_3) every"
+    };
+}
+
+/// Whether the generation is the oldest one.
+macro_rules! oldest {
+    () => {
+        "coalesce((e.generation - (SELECT current FROM aeth_cache_state) + 3) % 4 = 0, false)"
+    };
+}
+
+/// One key by its hash in every generation. Each value is a parameter of its own, so that the server sees that a plan
+/// for these values is no better than one for all: it keeps the plan, which is dearer to make than to run. The offset
+/// keeps the look at the tags from becoming a join, which would read all tags of the namespace.
+const FIND_ONE: &str = concat!(
+    "SELECT e.envelope, ",
+    oldest!(),
+    " FROM (SELECT * FROM ",
+    every!(),
+    " WHERE hash = $2 AND namespace = $1 AND key = $3 ORDER BY seq DESC LIMIT 1) e
+    WHERE e.usable_until > $4 AND NOT EXISTS (SELECT FROM aeth_cache_tag t
+        WHERE t.namespace = $1 AND t.tag = ANY (e.tags) AND t.seq > e.seq OFFSET 0)"
+);
+
+/// All keys at once. The arrays are hidden behind subqueries for the same reason: knowing how long they are, the
+/// server would make a new plan for each look-up.
+const FIND: &str = concat!(
+    "SELECT k.n, e.envelope, ",
+    oldest!(),
+    " FROM unnest((SELECT $1::text[]), (SELECT $2::bigint[]), (SELECT $3::bytea[]))
+        WITH ORDINALITY AS k (namespace, hash, key, n)
+    CROSS JOIN LATERAL (SELECT * FROM ",
+    every!(),
+    " WHERE hash = k.hash AND namespace = k.namespace AND key = k.key ORDER BY seq DESC LIMIT 1) e
+    WHERE e.usable_until > $4 AND NOT EXISTS (SELECT FROM aeth_cache_tag t
+        WHERE t.namespace = k.namespace AND t.tag = ANY (e.tags) AND t.seq > e.seq OFFSET 0)"
+);
+
+const _: () = assert!(GENERATIONS == 4, "the statements name each generation");
 
 impl PostgresCacheTier {
     pub(super) async fn look_up(&self, namespace: &Namespace, keys: &[Key]) -> Vec<Lookup> {
@@ -59,31 +89,80 @@ impl PostgresCacheTier {
             return Ok(found);
         }
         let mut old = Vec::new();
-        let mut conn = self.inner.db.write_at(Location::caller()).await?;
-        for batch in keys.chunks(BATCH) {
-            let hashes: Vec<i64> = batch.iter().map(|key| hash(namespace, key)).collect();
-            let bytes: Vec<&[u8]> = batch.iter().map(Key::as_bytes).collect();
-            let rows: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(FIND)
-                .bind(namespace.as_str())
-                .bind(hashes)
-                .bind(bytes)
-                .bind(millis(self.now()))
-                .fetch_all(&mut conn)
-                .await
-                .storage()?;
-            for (n, envelope, oldest) in rows {
-                let place = usize::try_from(n).unwrap_or(0).wrapping_sub(1);
-                if let (Some(key), Some(entry)) = (batch.get(place), self.open_envelope(envelope)) {
-                    if oldest {
-                        old.push(key.clone());
+        let mut note = |key: &Key, (envelope, oldest): Found| {
+            if let Some(entry) = self.open_envelope(envelope) {
+                if oldest {
+                    old.push(key.clone());
+                }
+                found.insert(key.clone(), entry);
+            }
+        };
+        if let [key] = keys {
+            if let Some(one) = self.find_gathered(namespace, key).await? {
+                note(key, one);
+            }
+        } else {
+            let mut conn = self.inner.db.write_at(Location::caller()).await?;
+            for batch in keys.chunks(BATCH) {
+                let answers = self.find(&mut conn, batch.iter().map(|key| (namespace, key))).await?;
+                for (key, answer) in batch.iter().zip(answers) {
+                    if let Some(answer) = answer {
+                        note(key, answer);
                     }
-                    found.insert(key.clone(), entry);
                 }
             }
         }
-        drop(conn);
         if !old.is_empty() {
             self.promote(namespace, old);
+        }
+        Ok(found)
+    }
+
+    /// One key, on a connection of its own.
+    pub(super) async fn find_one(&self, namespace: &Namespace, key: &Key) -> Result<Option<Found>> {
+        let mut conn = self.inner.db.write_at(Location::caller()).await?;
+        sqlx::query_as(FIND_ONE)
+            .bind(namespace.as_str())
+            .bind(hash(namespace, key))
+            .bind(key.as_bytes())
+            .bind(millis(self.now()))
+            .fetch_optional(&mut conn)
+            .await
+            .storage()
+    }
+
+    /// What several callers want, in one statement.
+    pub(super) async fn find_wanted(&self, batch: &[Wanted]) -> Result<Vec<Option<Found>>> {
+        match batch {
+            [] => Ok(Vec::new()),
+            [one] => Ok(vec![self.find_one(&one.namespace, &one.key).await?]),
+            several => {
+                let mut conn = self.inner.db.write_at(Location::caller()).await?;
+                self.find(&mut conn, several.iter().map(|wanted| (&wanted.namespace, &wanted.key))).await
+            }
+        }
+    }
+
+    /// What is found for each of these keys, which are at most [`BATCH`].
+    async fn find<'k>(
+        &self,
+        conn: &mut PostgresConn,
+        keys: impl ExactSizeIterator<Item = (&'k Namespace, &'k Key)> + Clone + Send,
+    ) -> Result<Vec<Option<Found>>> {
+        let mut found: Vec<Option<Found>> = (0..keys.len()).map(|_| None).collect();
+        let rows: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(FIND)
+            .bind(keys.clone().map(|(namespace, _)| namespace.as_str()).collect::<Vec<_>>())
+            .bind(keys.clone().map(|(namespace, key)| hash(namespace, key)).collect::<Vec<_>>())
+            .bind(keys.map(|(_, key)| key.as_bytes()).collect::<Vec<_>>())
+            .bind(millis(self.now()))
+            .fetch_all(conn)
+            .await
+            .storage()?;
+        for (n, envelope, oldest) in rows {
+            let place = usize::try_from(n).unwrap_or(0).wrapping_sub(1);
+            if let Some(place) = found.get_mut(place) {
+                *place = Some((envelope, oldest));
+            }
         }
         Ok(found)
     }

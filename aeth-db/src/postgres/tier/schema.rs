@@ -202,6 +202,42 @@ BEGIN
 END $$;
 ";
 
+/// Puts of the second step: one statement for the whole batch where the first had several for each entry.
+const PUT: &str = "
+CREATE OR REPLACE FUNCTION aeth_cache_put(p_namespace text, p_hashes bigint[], p_keys bytea[], p_fresh bigint[],
+    p_usable bigint[], p_versions bigint[], p_tags text[], p_envelopes bytea[], p_now bigint)
+RETURNS boolean[] LANGUAGE plpgsql AS $$
+DECLARE
+    -- The least version is the one that always replaces.
+    always CONSTANT bigint := -9223372036854775808;
+    stored boolean[] := array_fill(true, ARRAY[cardinality(p_hashes)]);
+    kept bytea[] := p_keys;
+    g integer;
+BEGIN
+    PERFORM aeth_cache_lock_keys(p_hashes);
+    IF (SELECT count(DISTINCT hash) FROM unnest(p_hashes) hash) < cardinality(p_hashes) THEN
+        -- No statement changes a row twice: what stands in one place goes in one after the other.
+        FOR i IN 1..cardinality(p_hashes) LOOP
+            stored[i] := (aeth_cache_put(p_namespace, p_hashes[i:i], p_keys[i:i], p_fresh[i:i], p_usable[i:i],
+                p_versions[i:i], p_tags[i:i], p_envelopes[i:i], p_now))[1];
+        END LOOP;
+        RETURN stored;
+    END IF;
+    IF EXISTS (SELECT 1 FROM unnest(p_versions) version WHERE version <> always) THEN
+        SELECT array_agg(k.version = always OR NOT EXISTS (
+                SELECT 1 FROM aeth_cache_find(p_namespace, k.hash, k.key, p_now) f WHERE f.version > k.version
+            ) ORDER BY k.n)
+        INTO stored
+        FROM unnest(p_hashes, p_keys, p_versions) WITH ORDINALITY AS k (hash, key, version, n);
+        kept := ARRAY(SELECT k.key FROM unnest(p_keys, stored) AS k (key, stored) WHERE k.stored);
+    END IF;
+    DELETE FROM aeth_cache_lease WHERE namespace = p_namespace AND key = ANY (kept);
+    g := aeth_cache_current();
+    {PUT}
+    RETURN stored;
+END $$;
+";
+
 /// One text with a part for each generation.
 fn each(separator: &str, part: &str) -> String {
     let parts: Vec<String> = (0..GENERATIONS).map(|n| part.replace("{N}", &n.to_string())).collect();
@@ -230,5 +266,26 @@ pub(super) fn migrations() -> Migrations {
         .replace("{REMOVE}", &remove)
         .replace("{SIZES}", &each(" + ", "pg_total_relation_size('aeth_cache_{N}')"));
     let sql = [TABLES, &each("", GENERATION), &functions].concat();
-    Migrations::new("aeth-cache").step(1, "generations, tags and leases", sql)
+    let put = each(
+        "\n    ",
+        "IF g = {N} THEN
+        INSERT INTO aeth_cache_{N}
+        SELECT k.hash, p_namespace, k.key, nextval('aeth_cache_seq'), k.fresh, k.usable, k.version,
+            string_to_array(k.tags, E'\\x1f'), k.envelope
+        FROM (
+            SELECT unnest(p_hashes) AS hash, unnest(p_keys) AS key, unnest(p_fresh) AS fresh,
+                unnest(p_usable) AS usable, unnest(p_versions) AS version, unnest(p_tags) AS tags,
+                unnest(p_envelopes) AS envelope, unnest(stored) AS stored
+        ) k
+        WHERE k.stored
+        ON CONFLICT (hash) DO UPDATE SET
+            namespace = excluded.namespace, key = excluded.key, seq = excluded.seq,
+            fresh_until = excluded.fresh_until, usable_until = excluded.usable_until,
+            version = excluded.version, tags = excluded.tags, envelope = excluded.envelope;
+    END IF;",
+    );
+    Migrations::new("aeth-cache")
+        // Both are applied where they are missing: what an applied step says must stay as it is.
+        .step(1, "generations, tags and leases", sql)
+        .step(2, "puts of a batch in one statement", PUT.replace("{PUT}", &put))
 }
