@@ -4,8 +4,7 @@
 
 use super::error;
 use super::frame::{self, Stamp};
-use super::gather::{Batches, Outcome};
-use super::link::{Link, Request, check, is_outage, number};
+use super::link::{Link, Request, check, number};
 use super::names::Names;
 use super::script::{LEASE, RESTAMP, Run, TAKE};
 use super::state::{self, Sight, States};
@@ -17,13 +16,15 @@ use redis::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// How often a look-up starts again because the value changed under it.
 const ATTEMPTS: usize = 3;
 
 /// From how many hits more than misses on look-ups with lease are tried without.
 const LEAN: i32 = 64;
+
+/// Room for the name of a key in a command; a longer one costs an allocation more.
+const TYPICAL: usize = 48;
 
 /// A key to look up; with a time, a lease of that long is wanted.
 #[derive(Clone)]
@@ -72,8 +73,13 @@ enum More {
 impl Lookups {
     /// One answer for each, in order; counted.
     pub(super) async fn find(&self, wanted: &[Wanted]) -> Vec<Found> {
-        let mut found = self.fresh(wanted).await;
-        for _ in 0..ATTEMPTS {
+        let mut found = if self.leaning.load(Relaxed) >= LEAN && wanted.iter().any(|w| w.lease.is_some()) {
+            self.fresh(wanted).await
+        } else {
+            let first = self.attempt(wanted).await;
+            first.unwrap_or_else(|error| vec![Some(Found::Unavailable(error)); wanted.len()])
+        };
+        for _ in 1..ATTEMPTS {
             let again: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
             if again.is_empty() {
                 break;
@@ -102,9 +108,6 @@ impl Lookups {
     /// What is there and fresh needs no lease: where most look-ups hit, a plain one comes first, because a script
     /// costs the server several times as much. Where most miss, it would be a round trip for nothing.
     async fn fresh(&self, wanted: &[Wanted]) -> Vec<Option<Found>> {
-        if self.leaning.load(Relaxed) < LEAN || wanted.iter().all(|wanted| wanted.lease.is_none()) {
-            return vec![None; wanted.len()];
-        }
         let plain: Vec<Wanted> =
             wanted.iter().map(|wanted| Wanted { lease: None, ..wanted.clone() }).collect();
         let now = self.link.clock.unix_millis();
@@ -133,7 +136,11 @@ impl Lookups {
     /// One round trip, and those that it makes necessary; `None` where the value changed in between.
     async fn attempt(&self, wanted: &[Wanted]) -> Result<Vec<Option<Found>>> {
         self.states.over(self.link.ready().await?);
-        let spaces = spaces(wanted);
+        // Before anything is sent: what the server tells from here on may concern what it answers.
+        let (heard, tracks) = (&self.link.heard, self.link.heard.tracks());
+        let now = (heard.count(), self.link.clock.monotonic());
+        let (quiet, asked): (Vec<&Namespace>, Vec<&Namespace>) =
+            spaces(wanted).into_iter().partition(|space| self.states.is_quiet(space, now));
         // A lease needs a stamp from before its load: that of the mirror, which later answers correct.
         let unknown: Vec<&Namespace> = (wanted.iter())
             .filter(|wanted| wanted.lease.is_some())
@@ -149,32 +156,33 @@ impl Lookups {
                 None => 0,
             })
             .collect();
-        let (requests, plan) = self.requests(wanted, &tokens, &spaces);
-        let mut answers = self.link.send(&requests).await?.into_iter();
+        let (mut requests, plan) = self.requests(wanted, &tokens);
+        // Behind the values: what was stored after a clear must not look like what was stored before it.
+        requests.extend(asked.iter().flat_map(|space| state::follow(&self.names, space, tracks)));
+        let mut answers = self.link.send(requests).await?.into_iter();
         let mut raws: Vec<Raw> = wanted.iter().map(|_| Raw::Nothing).collect();
         for part in plan {
             let answer = check(answers.next().ok_or_else(|| error::unexpected("look up"))?)?;
             part.take(answer, &mut raws).ok_or_else(|| error::unexpected("look up"))?;
         }
         let mut behind = Vec::new();
-        for space in &spaces {
+        for space in asked {
+            let followed = tracks && matches!(answers.next(), Some(Value::Okay));
             let told = state::told(answers.next().ok_or_else(|| error::unexpected("look up"))?)?;
-            if !self.states.observe(space, told) {
-                behind.push(*space);
+            if !self.states.observe(space, told, followed.then_some(now)) {
+                behind.push(space);
             }
         }
+        // Where nothing was told up to the answers, nothing had changed when the values were read.
+        let now = (heard.count(), now.1);
+        behind.extend(quiet.into_iter().filter(|space| !self.states.is_quiet(space, now)));
         if !behind.is_empty() {
             Box::pin(self.states.sync(&self.link, &self.names, &behind)).await?;
         }
         self.judge(wanted, raws, &tokens).await
     }
 
-    fn requests(
-        &self,
-        wanted: &[Wanted],
-        tokens: &[u128],
-        spaces: &[&Namespace],
-    ) -> (Vec<Request>, Vec<Part>) {
+    fn requests(&self, wanted: &[Wanted], tokens: &[u128]) -> (Vec<Request>, Vec<Part>) {
         let (mut requests, mut plan) = (Vec::new(), Vec::new());
         let (batch, cluster) = (self.link.options.batch, self.link.dialer.is_cluster());
         // A cluster refuses keys of several slots in one command. The client would divide it, but forgets to wake
@@ -183,9 +191,13 @@ impl Lookups {
         let limit = if cluster { 1 } else { batch };
         let plain: Vec<usize> = (0..wanted.len()).filter(|at| wanted[*at].lease.is_none()).collect();
         for part in plain.chunks(limit) {
-            let mut command = redis::cmd(if part.len() == 1 { "GET" } else { "MGET" });
+            let mut command = redis::Cmd::with_capacity(part.len() + 1, (part.len() + 1) * TYPICAL);
+            command.arg(if part.len() == 1 { "GET" } else { "MGET" });
+            let mut name = Vec::with_capacity(TYPICAL);
             for at in part {
-                command.arg(self.names.value(&wanted[*at].namespace, &wanted[*at].key));
+                name.clear();
+                self.names.write_value(&mut name, &wanted[*at].namespace, &wanted[*at].key);
+                command.arg(name.as_slice());
             }
             requests.push(command.into());
             plan.push(Part { of: part.to_vec(), leases: false });
@@ -206,8 +218,6 @@ impl Lookups {
             requests.push(run.into());
             plan.push(Part { of: part.to_vec(), leases: true });
         }
-        // Behind the values: what was stored after a clear must not look like what was stored before it.
-        requests.extend(spaces.iter().map(|space| state::ask(&self.names, space)));
         (requests, plan)
     }
 
@@ -296,7 +306,7 @@ impl Lookups {
                 }
             })
             .collect();
-        let answers = self.link.send(&requests).await?;
+        let answers = self.link.send(requests).await?;
         for (more, answer) in more.into_iter().zip(answers) {
             let answer = number(&check(answer)?).ok_or_else(|| error::unexpected("lease"))?;
             match more {
@@ -395,39 +405,4 @@ fn distinct<'a>(namespaces: impl IntoIterator<Item = &'a Namespace>) -> Vec<&'a 
         }
     }
     out
-}
-
-/// Look-ups of single keys, gathered.
-pub(super) struct Singles(pub(super) Arc<Lookups>);
-
-pub(super) struct Single {
-    pub(super) wanted: Wanted,
-    pub(super) answer: oneshot::Sender<Found>,
-}
-
-impl Batches for Singles {
-    type Item = Single;
-
-    fn limit(&self) -> usize {
-        self.0.link.options.batch
-    }
-
-    async fn run(&self, batch: Vec<Single>) -> Outcome {
-        let (wanted, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|s| (s.wanted, s.answer)).unzip();
-        let mut outcome = Outcome::Answered;
-        for (answer, found) in answers.into_iter().zip(self.0.find(&wanted).await) {
-            if matches!(&found, Found::Unavailable(error) if is_outage(error)) {
-                outcome = Outcome::Down;
-            }
-            // Whoever asked may have gone.
-            drop(answer.send(found));
-        }
-        outcome
-    }
-
-    fn refuse(&self, item: Single) {
-        self.0.stats.unavailable.increment();
-        let error = Error::unavailable("the server does not answer").with_component(error::COMPONENT);
-        drop(item.answer.send(Found::Unavailable(error)));
-    }
 }

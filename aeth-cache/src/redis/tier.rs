@@ -3,8 +3,9 @@
 use super::error::{self, COMPONENT};
 use super::gather::Gather;
 use super::link::Link;
-use super::lookup::{Found, Lookups, Single, Singles, Wanted};
+use super::lookup::{Found, Lookups, Wanted};
 use super::names::Names;
+use super::singles::{Single, Singles};
 use super::state::{self, States};
 use super::stats::Stats;
 use super::watch::Watch;
