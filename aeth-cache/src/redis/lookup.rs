@@ -27,10 +27,10 @@ const LEAN: i32 = 64;
 const TYPICAL: usize = 48;
 
 /// A key to look up; with a time, a lease of that long is wanted.
-#[derive(Clone)]
-pub(super) struct Wanted {
-    pub(super) namespace: Namespace,
-    pub(super) key: Key,
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) namespace: &'a Namespace,
+    pub(super) key: &'a Key,
     pub(super) lease: Option<Duration>,
 }
 
@@ -72,7 +72,7 @@ enum More {
 
 impl Lookups {
     /// One answer for each, in order; counted.
-    pub(super) async fn find(&self, wanted: &[Wanted]) -> Vec<Found> {
+    pub(super) async fn find(&self, wanted: &[Wanted<'_>]) -> Vec<Found> {
         let mut found = if self.leaning.load(Relaxed) >= LEAN && wanted.iter().any(|w| w.lease.is_some()) {
             self.fresh(wanted).await
         } else {
@@ -84,11 +84,11 @@ impl Lookups {
             if again.is_empty() {
                 break;
             }
-            let part: Vec<Wanted>;
+            let part: Vec<Wanted<'_>>;
             let subset = if again.len() == wanted.len() {
                 wanted
             } else {
-                part = again.iter().map(|at| wanted[*at].clone()).collect();
+                part = again.iter().map(|at| wanted[*at]).collect();
                 &part
             };
             match self.attempt(subset).await {
@@ -107,9 +107,8 @@ impl Lookups {
 
     /// What is there and fresh needs no lease: where most look-ups hit, a plain one comes first, because a script
     /// costs the server several times as much. Where most miss, it would be a round trip for nothing.
-    async fn fresh(&self, wanted: &[Wanted]) -> Vec<Option<Found>> {
-        let plain: Vec<Wanted> =
-            wanted.iter().map(|wanted| Wanted { lease: None, ..wanted.clone() }).collect();
+    async fn fresh(&self, wanted: &[Wanted<'_>]) -> Vec<Option<Found>> {
+        let plain: Vec<Wanted<'_>> = wanted.iter().map(|wanted| Wanted { lease: None, ..*wanted }).collect();
         let now = self.link.clock.unix_millis();
         match Box::pin(self.attempt(&plain)).await {
             Ok(found) => (found.into_iter().zip(wanted))
@@ -123,7 +122,7 @@ impl Lookups {
         }
     }
 
-    fn lean(&self, wanted: &[Wanted], found: &[Found]) {
+    fn lean(&self, wanted: &[Wanted<'_>], found: &[Found]) {
         let leased = wanted.iter().zip(found).filter(|(wanted, _)| wanted.lease.is_some());
         let sum: i32 = leased.map(|(_, found)| if matches!(found, Found::Hit(_)) { 1 } else { -1 }).sum();
         if sum != 0 {
@@ -134,7 +133,7 @@ impl Lookups {
     }
 
     /// One round trip, and those that it makes necessary; `None` where the value changed in between.
-    async fn attempt(&self, wanted: &[Wanted]) -> Result<Vec<Option<Found>>> {
+    async fn attempt(&self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Found>>> {
         self.states.over(self.link.ready().await?);
         // Before anything is sent: what the server tells from here on may concern what it answers.
         let (heard, tracks) = (&self.link.heard, self.link.heard.tracks());
@@ -144,7 +143,7 @@ impl Lookups {
         // A lease needs a stamp from before its load: that of the mirror, which later answers correct.
         let unknown: Vec<&Namespace> = (wanted.iter())
             .filter(|wanted| wanted.lease.is_some())
-            .map(|wanted| &wanted.namespace)
+            .map(|wanted| wanted.namespace)
             .filter(|space| self.states.known(space).is_none())
             .collect();
         if !unknown.is_empty() {
@@ -152,7 +151,7 @@ impl Lookups {
         }
         let tokens: Vec<u128> = (wanted.iter())
             .map(|wanted| match wanted.lease {
-                Some(_) => frame::token(self.states.known(&wanted.namespace).unwrap_or_default()),
+                Some(_) => frame::token(self.states.known(wanted.namespace).unwrap_or_default()),
                 None => 0,
             })
             .collect();
@@ -182,7 +181,7 @@ impl Lookups {
         self.judge(wanted, raws, &tokens).await
     }
 
-    fn requests(&self, wanted: &[Wanted], tokens: &[u128]) -> (Vec<Request>, Vec<Part>) {
+    fn requests(&self, wanted: &[Wanted<'_>], tokens: &[u128]) -> (Vec<Request>, Vec<Part>) {
         let (mut requests, mut plan) = (Vec::new(), Vec::new());
         let (batch, cluster) = (self.link.options.batch, self.link.dialer.is_cluster());
         // A cluster refuses keys of several slots in one command. The client would divide it, but forgets to wake
@@ -196,7 +195,7 @@ impl Lookups {
             let mut name = Vec::with_capacity(TYPICAL);
             for at in part {
                 name.clear();
-                self.names.write_value(&mut name, &wanted[*at].namespace, &wanted[*at].key);
+                self.names.write_value(&mut name, wanted[*at].namespace, wanted[*at].key);
                 command.arg(name.as_slice());
             }
             requests.push(command.into());
@@ -208,7 +207,7 @@ impl Lookups {
         for part in leased.chunks(limit) {
             let mut run = Run::new(&LEASE).number(now >> 32).number(now & 0xffff_ffff);
             for at in part {
-                let Wanted { namespace, key, lease } = &wanted[*at];
+                let Wanted { namespace, key, lease } = wanted[*at];
                 run = run
                     .key(self.names.value(namespace, key))
                     .key(self.names.lease(namespace, key))
@@ -221,7 +220,12 @@ impl Lookups {
         (requests, plan)
     }
 
-    async fn judge(&self, wanted: &[Wanted], raws: Vec<Raw>, tokens: &[u128]) -> Result<Vec<Option<Found>>> {
+    async fn judge(
+        &self,
+        wanted: &[Wanted<'_>],
+        raws: Vec<Raw>,
+        tokens: &[u128],
+    ) -> Result<Vec<Option<Found>>> {
         let (mut found, more) = self.sort(wanted, raws, tokens);
         if !more.is_empty() {
             Box::pin(self.second(wanted, more, &mut found)).await?;
@@ -230,7 +234,12 @@ impl Lookups {
     }
 
     /// What the answers mean, and what takes another round trip.
-    fn sort(&self, wanted: &[Wanted], raws: Vec<Raw>, tokens: &[u128]) -> (Vec<Option<Found>>, Vec<More>) {
+    fn sort(
+        &self,
+        wanted: &[Wanted<'_>],
+        raws: Vec<Raw>,
+        tokens: &[u128],
+    ) -> (Vec<Option<Found>>, Vec<More>) {
         let mut found: Vec<Option<Found>> = vec![None; wanted.len()];
         let mut more = Vec::new();
         let (view, unix) = (self.states.view(), self.link.clock.unix_millis());
@@ -239,10 +248,10 @@ impl Lookups {
         for (at, raw) in raws.into_iter().enumerate() {
             let (wanted, token) = (&wanted[at], tokens[at]);
             let sight = match last {
-                Some((namespace, sight)) if *namespace == wanted.namespace => sight,
-                _ => view.of(&wanted.namespace),
+                Some((namespace, sight)) if namespace == wanted.namespace => sight,
+                _ => view.of(wanted.namespace),
             };
-            last = Some((&wanted.namespace, sight));
+            last = Some((wanted.namespace, sight));
             let now = sight.now();
             let leased = |entry: Option<Entry>| match entry {
                 Some(entry) => Found::Stale(entry, LeaseToken::new(token)),
@@ -251,16 +260,18 @@ impl Lookups {
             match raw {
                 Raw::Nothing => found[at] = Some(Found::Miss),
                 Raw::Refused(error) => found[at] = Some(Found::Unavailable(error)),
-                Raw::Value(value) => match (self.readable(sight, unix, &value), wanted.lease) {
-                    (Some(entry), _) => found[at] = Some(Found::Hit(entry)),
-                    (None, None) => found[at] = Some(Found::Miss),
-                    (None, Some(_)) => {
+                Raw::Value(value) if wanted.lease.is_none() => {
+                    found[at] = Some(self.readable(sight, unix, value).map_or(Found::Miss, Found::Hit));
+                }
+                Raw::Value(value) => match self.readable(sight, unix, value.clone()) {
+                    Some(entry) => found[at] = Some(Found::Hit(entry)),
+                    None => {
                         let token = frame::restamp(token, now);
                         more.push(More::Take { at, value, held: Vec::new(), token });
                     }
                 },
                 Raw::ValueAndLease(value) => {
-                    let entry = self.readable(sight, unix, &value);
+                    let entry = self.readable(sight, unix, value);
                     match frame::stamp_of(token) == now {
                         true => found[at] = Some(leased(entry)),
                         false => more.push(restamp(at, token, now, entry)),
@@ -282,11 +293,16 @@ impl Lookups {
         (found, more)
     }
 
-    async fn second(&self, wanted: &[Wanted], more: Vec<More>, found: &mut [Option<Found>]) -> Result<()> {
+    async fn second(
+        &self,
+        wanted: &[Wanted<'_>],
+        more: Vec<More>,
+        found: &mut [Option<Found>],
+    ) -> Result<()> {
         let requests: Vec<Request> = (more.iter())
             .map(|more| match more {
                 More::Take { at, value, held, token } => {
-                    let Wanted { namespace, key, lease } = &wanted[*at];
+                    let Wanted { namespace, key, lease } = wanted[*at];
                     Run::new(&TAKE)
                         .key(self.names.value(namespace, key))
                         .key(self.names.lease(namespace, key))
@@ -297,7 +313,7 @@ impl Lookups {
                         .into()
                 }
                 More::Restamp { at, old, new, .. } => {
-                    let Wanted { namespace, key, .. } = &wanted[*at];
+                    let Wanted { namespace, key, .. } = wanted[*at];
                     Run::new(&RESTAMP)
                         .key(self.names.lease(namespace, key))
                         .bytes(old.to_be_bytes().to_vec())
@@ -330,7 +346,7 @@ impl Lookups {
     }
 
     /// The entry in these bytes, if it may be read.
-    fn readable(&self, sight: Sight<'_>, unix: u64, value: &Bytes) -> Option<Entry> {
+    fn readable(&self, sight: Sight<'_>, unix: u64, value: Bytes) -> Option<Entry> {
         let Some((stamp, entry)) = frame::decode(value) else {
             self.stats.damaged.increment();
             return None;
@@ -392,8 +408,8 @@ pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, 10 * 366 * 86_400_000)
 }
 
-fn spaces(wanted: &[Wanted]) -> Vec<&Namespace> {
-    distinct(wanted.iter().map(|wanted| &wanted.namespace))
+fn spaces<'a>(wanted: &[Wanted<'a>]) -> Vec<&'a Namespace> {
+    distinct(wanted.iter().map(|wanted| wanted.namespace))
 }
 
 /// Batches have few namespaces.

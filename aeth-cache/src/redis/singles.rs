@@ -4,15 +4,18 @@ use super::error;
 use super::gather::{Batches, Outcome};
 use super::link::is_outage;
 use super::lookup::{Found, Lookups, Wanted};
-use aeth_core::Error;
+use aeth_core::{Error, Key, Namespace};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Look-ups of single keys, gathered.
 pub(super) struct Singles(pub(super) Arc<Lookups>);
 
 pub(super) struct Single {
-    pub(super) wanted: Wanted,
+    pub(super) namespace: Namespace,
+    pub(super) key: Key,
+    pub(super) lease: Option<Duration>,
     pub(super) answer: oneshot::Sender<Found>,
 }
 
@@ -24,9 +27,13 @@ impl Batches for Singles {
     }
 
     async fn run(&self, batch: Vec<Single>) -> Outcome {
-        let (wanted, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|s| (s.wanted, s.answer)).unzip();
+        let wanted: Vec<Wanted<'_>> = (batch.iter())
+            .map(|Single { namespace, key, lease, .. }| Wanted { namespace, key, lease: *lease })
+            .collect();
+        let found = self.0.find(&wanted).await;
+        drop(wanted);
         let mut outcome = Outcome::Answered;
-        for (answer, found) in answers.into_iter().zip(self.0.find(&wanted).await) {
+        for (Single { answer, .. }, found) in batch.into_iter().zip(found) {
             if matches!(&found, Found::Unavailable(error) if is_outage(error)) {
                 outcome = Outcome::Down;
             }

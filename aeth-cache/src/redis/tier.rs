@@ -63,16 +63,16 @@ impl RedisTier {
     }
 
     async fn find(&self, namespace: &Namespace, keys: &[Key], lease: Option<Duration>) -> Vec<Found> {
-        let wanted = |key: &Key| Wanted { namespace: namespace.clone(), key: key.clone(), lease };
         match (keys, &self.singles) {
             ([], _) => Vec::new(),
             ([key], Some(singles)) => {
                 let (answer, answered) = oneshot::channel();
-                singles.add(Single { wanted: wanted(key), answer });
+                singles.add(Single { namespace: namespace.clone(), key: key.clone(), lease, answer });
                 vec![answered.await.unwrap_or_else(|_| Found::Unavailable(error::closed()))]
             }
             _ => {
-                let wanted: Vec<Wanted> = keys.iter().map(wanted).collect();
+                let wanted: Vec<Wanted<'_>> =
+                    keys.iter().map(|key| Wanted { namespace, key, lease }).collect();
                 self.lookups.find(&wanted).await
             }
         }

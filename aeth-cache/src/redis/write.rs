@@ -120,7 +120,7 @@ impl Lookups {
 
     /// Whether a value that is there is one that readers see.
     fn counts(&self, namespace: &Namespace, value: &[u8]) -> bool {
-        frame::decode(&Bytes::copy_from_slice(value)).is_some_and(|(stamp, entry)| {
+        frame::decode(Bytes::copy_from_slice(value)).is_some_and(|(stamp, entry)| {
             entry.is_usable(self.link.clock.unix_millis())
                 && self.states.readable(namespace, stamp, &entry.tags)
         })
