@@ -2,6 +2,7 @@
 //! tags or a clear of others came between, for a lease on a value that is there but may not be read, and for a
 //! lease where most look-ups had hit and this one did not.
 
+use super::answer::{Part, Raw};
 use super::error;
 use super::frame::{self, Stamp};
 use super::link::{Link, Request, check, number};
@@ -52,16 +53,6 @@ pub(super) struct Lookups {
     pub(super) stats: Arc<Stats>,
     /// Whether look-ups with lease tend to hit.
     pub(super) leaning: AtomicI32,
-}
-
-/// What the server has for one key.
-enum Raw {
-    Value(Bytes),
-    ValueAndLease(Bytes),
-    Lease,
-    Held(Vec<u8>),
-    Refused(Error),
-    Nothing,
 }
 
 /// Something that takes another round trip.
@@ -361,46 +352,6 @@ impl Lookups {
 
 fn restamp(at: usize, token: u128, now: Stamp, entry: Option<Entry>) -> More {
     More::Restamp { at, old: token, new: frame::restamp(token, now), entry }
-}
-
-/// Which keys one answer is about.
-struct Part {
-    of: Vec<usize>,
-    leases: bool,
-}
-
-impl Part {
-    fn take(self, answer: Value, raws: &mut [Raw]) -> Option<()> {
-        let answers = match answer {
-            Value::Array(answers) => answers,
-            single if self.of.len() == 1 && !self.leases => vec![single],
-            _ => return None,
-        };
-        if answers.len() != self.of.len() {
-            return None;
-        }
-        for (at, answer) in self.of.into_iter().zip(answers) {
-            raws[at] = match (answer, self.leases) {
-                (Value::BulkString(value), false) => Raw::Value(value.into()),
-                (Value::Nil, false) => Raw::Nothing,
-                (Value::Array(parts), true) => leased(parts)?,
-                (refusal @ Value::ServerError(_), true) => Raw::Refused(check(refusal).err()?),
-                _ => return None,
-            };
-        }
-        Some(())
-    }
-}
-
-fn leased(parts: Vec<Value>) -> Option<Raw> {
-    let mut parts = parts.into_iter();
-    match (number(&parts.next()?)?, parts.next()) {
-        (1, Some(Value::BulkString(value))) => Some(Raw::Value(value.into())),
-        (2, Some(Value::BulkString(value))) => Some(Raw::ValueAndLease(value.into())),
-        (3, None) => Some(Raw::Lease),
-        (4, Some(Value::BulkString(holder))) => Some(Raw::Held(holder)),
-        _ => None,
-    }
 }
 
 /// A time for PX, which is at least 1.
