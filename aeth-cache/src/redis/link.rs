@@ -101,11 +101,13 @@ impl Link {
     pub(super) async fn send(self: &Arc<Self>, requests: Vec<Request>) -> Result<Vec<Value>> {
         let limit = self.options.command_timeout;
         let mut wire = None;
-        let answered = self.clock.timeout(limit, async {
+        // In a box: as a part of them, all the futures around it would be moved with it.
+        let exchange = Box::pin(async {
             let (connection, generation) = self.wire().await?;
             wire = Some(generation);
             self.exchange(connection, generation, requests).await
         });
+        let answered = self.clock.timeout(limit, exchange);
         match answered.await {
             Ok(answers) => answers,
             Err(_) => {

@@ -82,7 +82,7 @@ impl Lookups {
                 part = again.iter().map(|at| wanted[*at]).collect();
                 &part
             };
-            match self.attempt(subset).await {
+            match Box::pin(self.attempt(subset)).await {
                 Ok(answers) => again.into_iter().zip(answers).for_each(|(at, answer)| found[at] = answer),
                 Err(error) => {
                     again.into_iter().for_each(|at| found[at] = Some(Found::Unavailable(error.clone())));

@@ -73,7 +73,8 @@ impl RedisTier {
             _ => {
                 let wanted: Vec<Wanted<'_>> =
                     keys.iter().map(|key| Wanted { namespace, key, lease }).collect();
-                self.lookups.find(&wanted).await
+                // A look-up that is gathered waits for its answer only, and needs no room for this.
+                Box::pin(self.lookups.find(&wanted)).await
             }
         }
     }
