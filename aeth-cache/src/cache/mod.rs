@@ -62,18 +62,13 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// A key that is empty or too long is not there.
     #[must_use]
     pub fn peek<K: CacheKey + ?Sized>(&self, key: &K) -> Option<Arc<V>> {
-        let arrival = match self.look(key) {
-            Ok(arrival) => arrival,
-            Err(Some(stale)) if self.call.allow_stale => {
-                self.answered(key, Origin::Stale);
-                stale
+        match self.look(key, || self.call.allow_stale) {
+            Some(arrival) => self.typed(arrival).ok()?,
+            None => {
+                self.missed(key);
+                None
             }
-            Err(_) => {
-                self.answered(key, Origin::Loader);
-                return None;
-            }
-        };
-        self.typed(arrival).ok()?
+        }
     }
 
     /// The value of the key, if this process or a lower tier has a fresh one. `None` when there is none, or when
@@ -87,15 +82,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
     /// # Cancel safety
     /// Cancel-safe.
     pub async fn get<K: CacheKey + ?Sized>(&self, key: &K) -> Result<Option<Arc<V>>> {
-        match self.look(key) {
-            Ok(arrival) => return self.typed(arrival),
-            // The answer that the tiers' silence would end in, without the way there.
-            Err(Some(stale)) if self.serves_stale() && self.space.lower_is_out() => {
-                self.space.check_open()?;
-                self.answered(key, Origin::Stale);
-                return self.typed(stale);
-            }
-            Err(_) => {}
+        // A stale one is the answer that the tiers' silence would end in, without the way there.
+        let stale = || self.serves_stale() && self.space.lower_is_out() && self.space.check_open().is_ok();
+        if let Some(arrival) = self.look(key, stale) {
+            return self.typed(arrival);
         }
         let key = self.key(key)?;
         match Box::pin(self.space.read(&key, &self.call)).await? {
@@ -189,15 +179,18 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.space.explain(&key).await
     }
 
-    /// The path of a hit: what L1 has that is fresh, counted; otherwise the stale one, not counted.
+    /// The path of a hit: what L1 has that is fresh, or may be served stale; counted.
     #[inline]
-    fn look<K: CacheKey + ?Sized>(&self, key: &K) -> Result<Arrival, Option<Arrival>> {
+    fn look<K: CacheKey + ?Sized>(&self, key: &K, stale: impl FnOnce() -> bool) -> Option<Arrival> {
         key.with_bytes(|bytes| {
             let key = self.space.key(bytes);
             match self.space.look(&key) {
-                Found::Fresh(slot) | Found::Early(slot) => Ok(self.space.hit(&key, slot)),
-                Found::Stale(slot) => Err(Some(Arrival::new(slot.value, Origin::Stale))),
-                Found::Nothing => Err(None),
+                Found::Fresh(slot) | Found::Early(slot) => Some(self.space.hit(&key, slot)),
+                Found::Stale(slot) if stale() => {
+                    self.space.answered(&key, Origin::Stale);
+                    Some(Arrival::new(slot.value, Origin::Stale))
+                }
+                Found::Stale(_) | Found::Nothing => None,
             }
         })
     }
@@ -214,10 +207,10 @@ impl<V: Send + Sync + 'static> Cache<V> {
         })
     }
 
-    /// Counts an answer that is not a plain hit.
+    /// Counts a look-up that found nothing.
     #[cold]
-    fn answered<K: CacheKey + ?Sized>(&self, key: &K, origin: Origin) {
-        key.with_bytes(|bytes| self.space.answered(&self.space.key(bytes), origin));
+    fn missed<K: CacheKey + ?Sized>(&self, key: &K) {
+        key.with_bytes(|bytes| self.space.missed(&self.space.key(bytes)));
     }
 
     fn serves_stale(&self) -> bool {

@@ -55,6 +55,11 @@ impl GuardedTier {
         Self { inner, clock, limit: limits.call, gate, stats: Arc::default() }
     }
 
+    /// How long a call may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     pub(crate) fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }

@@ -30,12 +30,21 @@ impl Weighter<L1Key, Slot> for Weights {
 #[derive(Clone)]
 struct Evictions;
 
-/// Takes entries that an insertion pushed out, so that they are dropped outside of the shard's lock.
+/// What an insertion pushed out, to be dropped outside of the shard's lock: mostly one entry, which needs no room.
+#[derive(Default)]
+struct PushedOut {
+    first: Option<(L1Key, Slot)>,
+    more: Vec<(L1Key, Slot)>,
+}
+
 impl Lifecycle<L1Key, Slot> for Evictions {
-    type RequestState = Vec<(L1Key, Slot)>;
+    type RequestState = PushedOut;
 
     fn on_evict(&self, out: &mut Self::RequestState, key: L1Key, slot: Slot) {
-        out.push((key, slot));
+        match &out.first {
+            None => out.first = Some((key, slot)),
+            Some(_) => out.more.push((key, slot)),
+        }
     }
 }
 
@@ -68,10 +77,10 @@ impl Quick {
     }
 
     pub(crate) fn insert(&self, key: L1Key, slot: Slot) {
-        let mut pushed_out = Vec::new();
+        let mut pushed_out = PushedOut::default();
         let inserted = key.clone();
         self.cache.insert_with_lifecycle(key, slot, &mut pushed_out);
-        for (key, slot) in pushed_out {
+        for (key, slot) in pushed_out.first.into_iter().chain(pushed_out.more) {
             let weight = u64::from(slot.weight);
             if key == inserted {
                 self.accounts.remove(key.space(), weight);

@@ -87,7 +87,7 @@ impl Batches for Out {
                 })
                 .collect()
         };
-        match self.link.send(&requests).await {
+        match self.link.send(requests).await {
             Ok(answers) => {
                 for ((post, number), answer) in batch.into_iter().zip(numbers).zip(answers) {
                     drop(post.answer.send(check(answer).map(|_| number)));

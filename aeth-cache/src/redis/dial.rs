@@ -1,6 +1,7 @@
 //! Connecting, by topology.
 
 use super::error::{self, convert};
+use super::heard::{self, Heard};
 use super::options::{RedisOptions, Topology};
 use aeth_core::{Error, Result, Secret};
 use redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection, PubSub};
@@ -11,6 +12,7 @@ use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType}
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion, TlsMode, Value,
 };
+use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// Commands that may wait in front of the socket.
@@ -99,17 +101,32 @@ impl Dialer {
         matches!(self, Self::Sentinel { .. })
     }
 
-    pub(super) async fn wire(&self) -> Result<Wire> {
+    /// A connection for commands, and whether it tells `heard` of the states that change; see [`heard`].
+    pub(super) async fn wire(&self, heard: &Arc<Heard>, track: bool) -> Result<(Wire, bool)> {
+        let hearing = |config: &AsyncConnectionConfig| match track {
+            true => config.clone().set_push_sender(heard.ear()),
+            false => config.clone(),
+        };
         let wire = match self {
             Self::Single { client, config } => {
-                client.get_multiplexed_async_connection_with_config(config).await.map(Wire::Single)
+                client.get_multiplexed_async_connection_with_config(&hearing(config)).await
             }
             Self::Sentinel { client, config } => {
-                client.lock().await.get_async_connection_with_config(config).await.map(Wire::Single)
+                client.lock().await.get_async_connection_with_config(&hearing(config)).await
             }
-            Self::Cluster { client, .. } => client.get_async_connection().await.map(Wire::Cluster),
+            Self::Cluster { client, .. } => {
+                let wire = client.get_async_connection().await.map_err(|e| convert(&e))?;
+                return Ok((Wire::Cluster(wire), false));
+            }
         };
-        wire.map_err(|e| convert(&e))
+        let mut wire = wire.map_err(|e| convert(&e))?;
+        let mut tracks = false;
+        if track {
+            let begin = heard::begin();
+            let answers = wire.send_packed_commands(&begin, 0, begin.len()).await;
+            tracks = heard::begun(&answers.map_err(|e| convert(&e))?);
+        }
+        Ok((Wire::Single(wire), tracks))
     }
 
     /// The nodes of a cluster that are known from the start; none elsewhere.
@@ -164,23 +181,22 @@ impl Dialer {
 impl Wire {
     /// One answer for each command, in order; a server's refusal is [`Value::ServerError`] at its place.
     pub(super) async fn send(&mut self, commands: Vec<Cmd>) -> redis::RedisResult<Vec<Value>> {
-        match self {
-            Self::Single(connection) => {
+        match (self, commands.as_slice()) {
+            // Most look-ups are one command, which needs no frame around its answer.
+            (Self::Single(connection), [command]) => {
+                Ok(vec![refused(connection.send_packed_command(command).await)?])
+            }
+            (Self::Single(connection), _) => {
                 let mut pipeline = redis::Pipeline::with_capacity(commands.len());
                 for command in commands {
                     pipeline.add_command(command);
                 }
                 connection.send_packed_commands(&pipeline, 0, pipeline.len()).await
             }
-            Self::Cluster(connection) => {
+            (Self::Cluster(connection), _) => {
                 let each = commands.into_iter().map(|command| {
                     let mut connection = connection.clone();
-                    async move {
-                        match connection.req_packed_command(&command).await {
-                            Err(refusal) => server_error(refusal).map(Value::ServerError),
-                            answered => answered,
-                        }
-                    }
+                    async move { refused(connection.req_packed_command(&command).await) }
                 });
                 Box::pin(futures_util::future::join_all(each)).await.into_iter().collect()
             }
@@ -208,6 +224,14 @@ fn node(info: &ConnectionInfo) -> Node {
             Node(Some((host.clone(), *port)))
         }
         _ => Node::default(),
+    }
+}
+
+/// The server's refusal as an answer.
+fn refused(answered: redis::RedisResult<Value>) -> redis::RedisResult<Value> {
+    match answered {
+        Err(refusal) => server_error(refusal).map(Value::ServerError),
+        answered => answered,
     }
 }
 

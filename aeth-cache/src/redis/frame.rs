@@ -60,7 +60,7 @@ pub(super) fn encode(stamp: Stamp, entry: &Entry) -> Vec<u8> {
 }
 
 /// `None` for bytes that are not ours or are damaged.
-pub(super) fn decode(bytes: &Bytes) -> Option<(Stamp, Entry)> {
+pub(super) fn decode(mut bytes: Bytes) -> Option<(Stamp, Entry)> {
     let header = bytes.get(..HEADER)?;
     let (mut checksum, covered) = (header.get(4..8)?, header.get(8..)?);
     if !header.starts_with(MAGIC) || crc32c::crc32c(covered) != checksum.get_u32() {
@@ -68,7 +68,8 @@ pub(super) fn decode(bytes: &Bytes) -> Option<(Stamp, Entry)> {
     }
     let mut fields = covered;
     let stamp = Stamp { life: fields.get_u64(), seq: fields.get_u64() };
-    let entry = decode_envelope(&bytes.slice(HEADER..)).ok()?;
+    bytes.advance(HEADER);
+    let entry = decode_envelope(&bytes).ok()?;
     Some((stamp, entry))
 }
 
@@ -91,14 +92,14 @@ mod tests {
         let entry = Entry::new("value", 1, 2).with_version(9);
         let stamp = Stamp { life: 3, seq: 4 };
         let whole = encode(stamp, &entry);
-        assert_eq!(decode(&whole.clone().into()), Some((stamp, entry)));
+        assert_eq!(decode(whole.clone().into()), Some((stamp, entry)));
         for bit in 0..whole.len() * 8 {
             let mut changed = whole.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode(&changed.into()), None, "bit {bit}");
+            assert_eq!(decode(changed.into()), None, "bit {bit}");
         }
         for length in 0..whole.len() {
-            assert_eq!(decode(&whole[..length].to_vec().into()), None, "{length} bytes");
+            assert_eq!(decode(whole[..length].to_vec().into()), None, "{length} bytes");
         }
     }
 }

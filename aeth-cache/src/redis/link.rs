@@ -7,6 +7,7 @@
 
 use super::dial::{Dialer, Wire};
 use super::error::{self, COMPONENT, convert};
+use super::heard::Heard;
 use super::options::RedisOptions;
 use super::script::Run;
 use aeth_core::{Clock, ClockExt, Error, ErrorKind, Result, Tasks};
@@ -53,6 +54,7 @@ pub(super) struct Link {
     pub(super) options: RedisOptions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tasks: Tasks,
+    pub(super) heard: Arc<Heard>,
     state: Mutex<State>,
     changed: Notify,
     generation: AtomicU64,
@@ -67,6 +69,7 @@ impl Link {
             options,
             clock,
             tasks: Tasks::new(),
+            heard: Arc::default(),
             state: Mutex::new(State::Idle),
             changed: Notify::new(),
             generation: AtomicU64::new(0),
@@ -95,14 +98,16 @@ impl Link {
     }
 
     /// Sends requests and waits for all answers; [`check`] tells refusals from answers.
-    pub(super) async fn send(self: &Arc<Self>, requests: &[Request]) -> Result<Vec<Value>> {
+    pub(super) async fn send(self: &Arc<Self>, requests: Vec<Request>) -> Result<Vec<Value>> {
         let limit = self.options.command_timeout;
         let mut wire = None;
-        let answered = self.clock.timeout(limit, async {
+        // In a box: as a part of them, all the futures around it would be moved with it.
+        let exchange = Box::pin(async {
             let (connection, generation) = self.wire().await?;
             wire = Some(generation);
             self.exchange(connection, generation, requests).await
         });
+        let answered = self.clock.timeout(limit, exchange);
         match answered.await {
             Ok(answers) => answers,
             Err(_) => {
@@ -124,28 +129,35 @@ impl Link {
 
     /// Sends one request.
     pub(super) async fn ask(self: &Arc<Self>, request: impl Into<Request>) -> Result<Value> {
-        let answers = self.send(&[request.into()]).await?;
+        let answers = self.send(vec![request.into()]).await?;
         check(answers.into_iter().next().ok_or_else(|| error::unexpected("ask"))?)
     }
 
-    async fn exchange(&self, mut wire: Wire, generation: u64, requests: &[Request]) -> Result<Vec<Value>> {
-        let commands = requests.iter().map(|request| match request {
-            Request::Plain(command) => command.clone(),
-            Request::Script(run) => run.command(false),
-        });
-        let mut answers = self.over(&mut wire, generation, commands.collect()).await?;
-        if answers.len() != requests.len() {
+    async fn exchange(&self, mut wire: Wire, generation: u64, requests: Vec<Request>) -> Result<Vec<Value>> {
+        let mut commands = Vec::with_capacity(requests.len());
+        // Scripts may have to be sent again.
+        let mut runs: Vec<(usize, Run)> = Vec::new();
+        for request in requests {
+            match request {
+                Request::Plain(command) => commands.push(command),
+                Request::Script(run) => {
+                    let command = run.command(false);
+                    runs.push((commands.len(), run));
+                    commands.push(command);
+                }
+            }
+        }
+        let sent = commands.len();
+        let mut answers = self.over(&mut wire, generation, commands).await?;
+        if answers.len() != sent {
             self.lost(generation);
             return Err(error::unexpected("send"));
         }
-        let unknown: Vec<usize> = (0..answers.len()).filter(|at| is_unknown_script(&answers[*at])).collect();
-        if !unknown.is_empty() {
-            let again = unknown.iter().filter_map(|at| match requests.get(*at) {
-                Some(Request::Script(run)) => Some(run.command(true)),
-                _ => None,
-            });
+        runs.retain(|(at, _)| is_unknown_script(&answers[*at]));
+        if !runs.is_empty() {
+            let again = runs.iter().map(|(_, run)| run.command(true));
             let full = Box::pin(self.over(&mut wire, generation, again.collect())).await?;
-            for (at, answer) in unknown.into_iter().zip(full) {
+            for ((at, _), answer) in runs.into_iter().zip(full) {
                 answers[at] = answer;
             }
         }
@@ -198,7 +210,8 @@ impl Link {
     }
 
     async fn dial(&self) {
-        let dialled = self.clock.timeout(self.options.connect_timeout, Box::pin(self.dialer.wire())).await;
+        let dialling = Box::pin(self.dialer.wire(&self.heard, self.options.track));
+        let dialled = self.clock.timeout(self.options.connect_timeout, dialling).await;
         let dialled = dialled.unwrap_or_else(|_| {
             Err(Error::timeout(format!("no connection within {:?}", self.options.connect_timeout))
                 .with_component(COMPONENT)
@@ -209,7 +222,8 @@ impl Link {
             return;
         }
         *state = match dialled {
-            Ok(wire) => {
+            Ok((wire, tracks)) => {
+                self.heard.over_another(tracks);
                 self.failures.store(0, Relaxed);
                 self.silence.store(0, Relaxed);
                 self.generation.fetch_add(1, Relaxed);

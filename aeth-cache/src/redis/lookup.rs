@@ -2,10 +2,10 @@
 //! tags or a clear of others came between, for a lease on a value that is there but may not be read, and for a
 //! lease where most look-ups had hit and this one did not.
 
+use super::answer::{Part, Raw};
 use super::error;
 use super::frame::{self, Stamp};
-use super::gather::{Batches, Outcome};
-use super::link::{Link, Request, check, is_outage, number};
+use super::link::{Link, Request, check, number};
 use super::names::Names;
 use super::script::{LEASE, RESTAMP, Run, TAKE};
 use super::state::{self, Sight, States};
@@ -17,7 +17,6 @@ use redis::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// How often a look-up starts again because the value changed under it.
 const ATTEMPTS: usize = 3;
@@ -25,11 +24,14 @@ const ATTEMPTS: usize = 3;
 /// From how many hits more than misses on look-ups with lease are tried without.
 const LEAN: i32 = 64;
 
+/// Room for the name of a key in a command; a longer one costs an allocation more.
+const TYPICAL: usize = 48;
+
 /// A key to look up; with a time, a lease of that long is wanted.
-#[derive(Clone)]
-pub(super) struct Wanted {
-    pub(super) namespace: Namespace,
-    pub(super) key: Key,
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) namespace: &'a Namespace,
+    pub(super) key: &'a Key,
     pub(super) lease: Option<Duration>,
 }
 
@@ -53,16 +55,6 @@ pub(super) struct Lookups {
     pub(super) leaning: AtomicI32,
 }
 
-/// What the server has for one key.
-enum Raw {
-    Value(Bytes),
-    ValueAndLease(Bytes),
-    Lease,
-    Held(Vec<u8>),
-    Refused(Error),
-    Nothing,
-}
-
 /// Something that takes another round trip.
 enum More {
     Take { at: usize, value: Bytes, held: Vec<u8>, token: u128 },
@@ -71,21 +63,26 @@ enum More {
 
 impl Lookups {
     /// One answer for each, in order; counted.
-    pub(super) async fn find(&self, wanted: &[Wanted]) -> Vec<Found> {
-        let mut found = self.fresh(wanted).await;
-        for _ in 0..ATTEMPTS {
+    pub(super) async fn find(&self, wanted: &[Wanted<'_>]) -> Vec<Found> {
+        let mut found = if self.leaning.load(Relaxed) >= LEAN && wanted.iter().any(|w| w.lease.is_some()) {
+            self.fresh(wanted).await
+        } else {
+            let first = self.attempt(wanted).await;
+            first.unwrap_or_else(|error| vec![Some(Found::Unavailable(error)); wanted.len()])
+        };
+        for _ in 1..ATTEMPTS {
             let again: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
             if again.is_empty() {
                 break;
             }
-            let part: Vec<Wanted>;
+            let part: Vec<Wanted<'_>>;
             let subset = if again.len() == wanted.len() {
                 wanted
             } else {
-                part = again.iter().map(|at| wanted[*at].clone()).collect();
+                part = again.iter().map(|at| wanted[*at]).collect();
                 &part
             };
-            match self.attempt(subset).await {
+            match Box::pin(self.attempt(subset)).await {
                 Ok(answers) => again.into_iter().zip(answers).for_each(|(at, answer)| found[at] = answer),
                 Err(error) => {
                     again.into_iter().for_each(|at| found[at] = Some(Found::Unavailable(error.clone())));
@@ -101,12 +98,8 @@ impl Lookups {
 
     /// What is there and fresh needs no lease: where most look-ups hit, a plain one comes first, because a script
     /// costs the server several times as much. Where most miss, it would be a round trip for nothing.
-    async fn fresh(&self, wanted: &[Wanted]) -> Vec<Option<Found>> {
-        if self.leaning.load(Relaxed) < LEAN || wanted.iter().all(|wanted| wanted.lease.is_none()) {
-            return vec![None; wanted.len()];
-        }
-        let plain: Vec<Wanted> =
-            wanted.iter().map(|wanted| Wanted { lease: None, ..wanted.clone() }).collect();
+    async fn fresh(&self, wanted: &[Wanted<'_>]) -> Vec<Option<Found>> {
+        let plain: Vec<Wanted<'_>> = wanted.iter().map(|wanted| Wanted { lease: None, ..*wanted }).collect();
         let now = self.link.clock.unix_millis();
         match Box::pin(self.attempt(&plain)).await {
             Ok(found) => (found.into_iter().zip(wanted))
@@ -120,7 +113,7 @@ impl Lookups {
         }
     }
 
-    fn lean(&self, wanted: &[Wanted], found: &[Found]) {
+    fn lean(&self, wanted: &[Wanted<'_>], found: &[Found]) {
         let leased = wanted.iter().zip(found).filter(|(wanted, _)| wanted.lease.is_some());
         let sum: i32 = leased.map(|(_, found)| if matches!(found, Found::Hit(_)) { 1 } else { -1 }).sum();
         if sum != 0 {
@@ -131,13 +124,17 @@ impl Lookups {
     }
 
     /// One round trip, and those that it makes necessary; `None` where the value changed in between.
-    async fn attempt(&self, wanted: &[Wanted]) -> Result<Vec<Option<Found>>> {
+    async fn attempt(&self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Found>>> {
         self.states.over(self.link.ready().await?);
-        let spaces = spaces(wanted);
+        // Before anything is sent: what the server tells from here on may concern what it answers.
+        let (heard, tracks) = (&self.link.heard, self.link.heard.tracks());
+        let now = (heard.count(), self.link.clock.monotonic());
+        let (quiet, asked): (Vec<&Namespace>, Vec<&Namespace>) =
+            spaces(wanted).into_iter().partition(|space| self.states.is_quiet(space, now));
         // A lease needs a stamp from before its load: that of the mirror, which later answers correct.
         let unknown: Vec<&Namespace> = (wanted.iter())
             .filter(|wanted| wanted.lease.is_some())
-            .map(|wanted| &wanted.namespace)
+            .map(|wanted| wanted.namespace)
             .filter(|space| self.states.known(space).is_none())
             .collect();
         if !unknown.is_empty() {
@@ -145,36 +142,37 @@ impl Lookups {
         }
         let tokens: Vec<u128> = (wanted.iter())
             .map(|wanted| match wanted.lease {
-                Some(_) => frame::token(self.states.known(&wanted.namespace).unwrap_or_default()),
+                Some(_) => frame::token(self.states.known(wanted.namespace).unwrap_or_default()),
                 None => 0,
             })
             .collect();
-        let (requests, plan) = self.requests(wanted, &tokens, &spaces);
-        let mut answers = self.link.send(&requests).await?.into_iter();
+        let (mut requests, plan) = self.requests(wanted, &tokens);
+        // Behind the values: what was stored after a clear must not look like what was stored before it.
+        requests.extend(asked.iter().flat_map(|space| state::follow(&self.names, space, tracks)));
+        let mut answers = self.link.send(requests).await?.into_iter();
         let mut raws: Vec<Raw> = wanted.iter().map(|_| Raw::Nothing).collect();
         for part in plan {
             let answer = check(answers.next().ok_or_else(|| error::unexpected("look up"))?)?;
             part.take(answer, &mut raws).ok_or_else(|| error::unexpected("look up"))?;
         }
         let mut behind = Vec::new();
-        for space in &spaces {
+        for space in asked {
+            let followed = tracks && matches!(answers.next(), Some(Value::Okay));
             let told = state::told(answers.next().ok_or_else(|| error::unexpected("look up"))?)?;
-            if !self.states.observe(space, told) {
-                behind.push(*space);
+            if !self.states.observe(space, told, followed.then_some(now)) {
+                behind.push(space);
             }
         }
+        // Where nothing was told up to the answers, nothing had changed when the values were read.
+        let now = (heard.count(), now.1);
+        behind.extend(quiet.into_iter().filter(|space| !self.states.is_quiet(space, now)));
         if !behind.is_empty() {
             Box::pin(self.states.sync(&self.link, &self.names, &behind)).await?;
         }
         self.judge(wanted, raws, &tokens).await
     }
 
-    fn requests(
-        &self,
-        wanted: &[Wanted],
-        tokens: &[u128],
-        spaces: &[&Namespace],
-    ) -> (Vec<Request>, Vec<Part>) {
+    fn requests(&self, wanted: &[Wanted<'_>], tokens: &[u128]) -> (Vec<Request>, Vec<Part>) {
         let (mut requests, mut plan) = (Vec::new(), Vec::new());
         let (batch, cluster) = (self.link.options.batch, self.link.dialer.is_cluster());
         // A cluster refuses keys of several slots in one command. The client would divide it, but forgets to wake
@@ -183,9 +181,13 @@ impl Lookups {
         let limit = if cluster { 1 } else { batch };
         let plain: Vec<usize> = (0..wanted.len()).filter(|at| wanted[*at].lease.is_none()).collect();
         for part in plain.chunks(limit) {
-            let mut command = redis::cmd(if part.len() == 1 { "GET" } else { "MGET" });
+            let mut command = redis::Cmd::with_capacity(part.len() + 1, (part.len() + 1) * TYPICAL);
+            command.arg(if part.len() == 1 { "GET" } else { "MGET" });
+            let mut name = Vec::with_capacity(TYPICAL);
             for at in part {
-                command.arg(self.names.value(&wanted[*at].namespace, &wanted[*at].key));
+                name.clear();
+                self.names.write_value(&mut name, wanted[*at].namespace, wanted[*at].key);
+                command.arg(name.as_slice());
             }
             requests.push(command.into());
             plan.push(Part { of: part.to_vec(), leases: false });
@@ -196,7 +198,7 @@ impl Lookups {
         for part in leased.chunks(limit) {
             let mut run = Run::new(&LEASE).number(now >> 32).number(now & 0xffff_ffff);
             for at in part {
-                let Wanted { namespace, key, lease } = &wanted[*at];
+                let Wanted { namespace, key, lease } = wanted[*at];
                 run = run
                     .key(self.names.value(namespace, key))
                     .key(self.names.lease(namespace, key))
@@ -206,12 +208,15 @@ impl Lookups {
             requests.push(run.into());
             plan.push(Part { of: part.to_vec(), leases: true });
         }
-        // Behind the values: what was stored after a clear must not look like what was stored before it.
-        requests.extend(spaces.iter().map(|space| state::ask(&self.names, space)));
         (requests, plan)
     }
 
-    async fn judge(&self, wanted: &[Wanted], raws: Vec<Raw>, tokens: &[u128]) -> Result<Vec<Option<Found>>> {
+    async fn judge(
+        &self,
+        wanted: &[Wanted<'_>],
+        raws: Vec<Raw>,
+        tokens: &[u128],
+    ) -> Result<Vec<Option<Found>>> {
         let (mut found, more) = self.sort(wanted, raws, tokens);
         if !more.is_empty() {
             Box::pin(self.second(wanted, more, &mut found)).await?;
@@ -220,7 +225,12 @@ impl Lookups {
     }
 
     /// What the answers mean, and what takes another round trip.
-    fn sort(&self, wanted: &[Wanted], raws: Vec<Raw>, tokens: &[u128]) -> (Vec<Option<Found>>, Vec<More>) {
+    fn sort(
+        &self,
+        wanted: &[Wanted<'_>],
+        raws: Vec<Raw>,
+        tokens: &[u128],
+    ) -> (Vec<Option<Found>>, Vec<More>) {
         let mut found: Vec<Option<Found>> = vec![None; wanted.len()];
         let mut more = Vec::new();
         let (view, unix) = (self.states.view(), self.link.clock.unix_millis());
@@ -229,10 +239,10 @@ impl Lookups {
         for (at, raw) in raws.into_iter().enumerate() {
             let (wanted, token) = (&wanted[at], tokens[at]);
             let sight = match last {
-                Some((namespace, sight)) if *namespace == wanted.namespace => sight,
-                _ => view.of(&wanted.namespace),
+                Some((namespace, sight)) if namespace == wanted.namespace => sight,
+                _ => view.of(wanted.namespace),
             };
-            last = Some((&wanted.namespace, sight));
+            last = Some((wanted.namespace, sight));
             let now = sight.now();
             let leased = |entry: Option<Entry>| match entry {
                 Some(entry) => Found::Stale(entry, LeaseToken::new(token)),
@@ -241,16 +251,18 @@ impl Lookups {
             match raw {
                 Raw::Nothing => found[at] = Some(Found::Miss),
                 Raw::Refused(error) => found[at] = Some(Found::Unavailable(error)),
-                Raw::Value(value) => match (self.readable(sight, unix, &value), wanted.lease) {
-                    (Some(entry), _) => found[at] = Some(Found::Hit(entry)),
-                    (None, None) => found[at] = Some(Found::Miss),
-                    (None, Some(_)) => {
+                Raw::Value(value) if wanted.lease.is_none() => {
+                    found[at] = Some(self.readable(sight, unix, value).map_or(Found::Miss, Found::Hit));
+                }
+                Raw::Value(value) => match self.readable(sight, unix, value.clone()) {
+                    Some(entry) => found[at] = Some(Found::Hit(entry)),
+                    None => {
                         let token = frame::restamp(token, now);
                         more.push(More::Take { at, value, held: Vec::new(), token });
                     }
                 },
                 Raw::ValueAndLease(value) => {
-                    let entry = self.readable(sight, unix, &value);
+                    let entry = self.readable(sight, unix, value);
                     match frame::stamp_of(token) == now {
                         true => found[at] = Some(leased(entry)),
                         false => more.push(restamp(at, token, now, entry)),
@@ -272,11 +284,16 @@ impl Lookups {
         (found, more)
     }
 
-    async fn second(&self, wanted: &[Wanted], more: Vec<More>, found: &mut [Option<Found>]) -> Result<()> {
+    async fn second(
+        &self,
+        wanted: &[Wanted<'_>],
+        more: Vec<More>,
+        found: &mut [Option<Found>],
+    ) -> Result<()> {
         let requests: Vec<Request> = (more.iter())
             .map(|more| match more {
                 More::Take { at, value, held, token } => {
-                    let Wanted { namespace, key, lease } = &wanted[*at];
+                    let Wanted { namespace, key, lease } = wanted[*at];
                     Run::new(&TAKE)
                         .key(self.names.value(namespace, key))
                         .key(self.names.lease(namespace, key))
@@ -287,7 +304,7 @@ impl Lookups {
                         .into()
                 }
                 More::Restamp { at, old, new, .. } => {
-                    let Wanted { namespace, key, .. } = &wanted[*at];
+                    let Wanted { namespace, key, .. } = wanted[*at];
                     Run::new(&RESTAMP)
                         .key(self.names.lease(namespace, key))
                         .bytes(old.to_be_bytes().to_vec())
@@ -296,7 +313,7 @@ impl Lookups {
                 }
             })
             .collect();
-        let answers = self.link.send(&requests).await?;
+        let answers = self.link.send(requests).await?;
         for (more, answer) in more.into_iter().zip(answers) {
             let answer = number(&check(answer)?).ok_or_else(|| error::unexpected("lease"))?;
             match more {
@@ -320,7 +337,7 @@ impl Lookups {
     }
 
     /// The entry in these bytes, if it may be read.
-    fn readable(&self, sight: Sight<'_>, unix: u64, value: &Bytes) -> Option<Entry> {
+    fn readable(&self, sight: Sight<'_>, unix: u64, value: Bytes) -> Option<Entry> {
         let Some((stamp, entry)) = frame::decode(value) else {
             self.stats.damaged.increment();
             return None;
@@ -337,53 +354,13 @@ fn restamp(at: usize, token: u128, now: Stamp, entry: Option<Entry>) -> More {
     More::Restamp { at, old: token, new: frame::restamp(token, now), entry }
 }
 
-/// Which keys one answer is about.
-struct Part {
-    of: Vec<usize>,
-    leases: bool,
-}
-
-impl Part {
-    fn take(self, answer: Value, raws: &mut [Raw]) -> Option<()> {
-        let answers = match answer {
-            Value::Array(answers) => answers,
-            single if self.of.len() == 1 && !self.leases => vec![single],
-            _ => return None,
-        };
-        if answers.len() != self.of.len() {
-            return None;
-        }
-        for (at, answer) in self.of.into_iter().zip(answers) {
-            raws[at] = match (answer, self.leases) {
-                (Value::BulkString(value), false) => Raw::Value(value.into()),
-                (Value::Nil, false) => Raw::Nothing,
-                (Value::Array(parts), true) => leased(parts)?,
-                (refusal @ Value::ServerError(_), true) => Raw::Refused(check(refusal).err()?),
-                _ => return None,
-            };
-        }
-        Some(())
-    }
-}
-
-fn leased(parts: Vec<Value>) -> Option<Raw> {
-    let mut parts = parts.into_iter();
-    match (number(&parts.next()?)?, parts.next()) {
-        (1, Some(Value::BulkString(value))) => Some(Raw::Value(value.into())),
-        (2, Some(Value::BulkString(value))) => Some(Raw::ValueAndLease(value.into())),
-        (3, None) => Some(Raw::Lease),
-        (4, Some(Value::BulkString(holder))) => Some(Raw::Held(holder)),
-        _ => None,
-    }
-}
-
 /// A time for PX, which is at least 1.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, 10 * 366 * 86_400_000)
 }
 
-fn spaces(wanted: &[Wanted]) -> Vec<&Namespace> {
-    distinct(wanted.iter().map(|wanted| &wanted.namespace))
+fn spaces<'a>(wanted: &[Wanted<'a>]) -> Vec<&'a Namespace> {
+    distinct(wanted.iter().map(|wanted| wanted.namespace))
 }
 
 /// Batches have few namespaces.
@@ -395,39 +372,4 @@ fn distinct<'a>(namespaces: impl IntoIterator<Item = &'a Namespace>) -> Vec<&'a 
         }
     }
     out
-}
-
-/// Look-ups of single keys, gathered.
-pub(super) struct Singles(pub(super) Arc<Lookups>);
-
-pub(super) struct Single {
-    pub(super) wanted: Wanted,
-    pub(super) answer: oneshot::Sender<Found>,
-}
-
-impl Batches for Singles {
-    type Item = Single;
-
-    fn limit(&self) -> usize {
-        self.0.link.options.batch
-    }
-
-    async fn run(&self, batch: Vec<Single>) -> Outcome {
-        let (wanted, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|s| (s.wanted, s.answer)).unzip();
-        let mut outcome = Outcome::Answered;
-        for (answer, found) in answers.into_iter().zip(self.0.find(&wanted).await) {
-            if matches!(&found, Found::Unavailable(error) if is_outage(error)) {
-                outcome = Outcome::Down;
-            }
-            // Whoever asked may have gone.
-            drop(answer.send(found));
-        }
-        outcome
-    }
-
-    fn refuse(&self, item: Single) {
-        self.0.stats.unavailable.increment();
-        let error = Error::unavailable("the server does not answer").with_component(error::COMPONENT);
-        drop(item.answer.send(Found::Unavailable(error)));
-    }
 }

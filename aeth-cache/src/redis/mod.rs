@@ -12,10 +12,10 @@
 //!   Whoever finds the lease held is told by the server when it ends, over a connection of its own
 //!   ([`TierCapability::LeaseEvents`](aeth_core::cache::TierCapability::LeaseEvents)).
 //! - **Tags and clear.** Every entry stores the moment in its namespace's life at which its load or put *began*,
-//!   and every look-up compares it with the moment *now*, which the server tells in the same round trip. A
-//!   lease's token holds its moment. Clear is one deleted key; a tag is one number in a sorted set; neither
-//!   looks at an entry. After others have invalidated tags, the next look-up of this process takes one round trip
-//!   more.
+//!   and every look-up compares it with the moment *now*, which the server tells in the same round trip, or has told
+//!   before and not taken back since ([`track`](RedisOptions::track)). A lease's token holds its moment. Clear is one
+//!   deleted key; a tag is one number in a sorted set; neither looks at an entry. After others have invalidated tags,
+//!   the next look-up of this process takes one round trip more.
 //!
 //! # What is not promised
 //! A server that forgets what it has acknowledged (a failover to a replica that lags, a crash without
@@ -38,6 +38,7 @@
 //! ```
 
 mod advisor;
+mod answer;
 mod backplane;
 mod dial;
 mod error;
@@ -45,6 +46,7 @@ mod frame;
 mod gather;
 mod handle;
 mod health;
+mod heard;
 mod info;
 mod leader;
 mod link;
@@ -53,6 +55,7 @@ mod monitor;
 mod names;
 mod options;
 mod script;
+mod singles;
 mod state;
 mod stats;
 mod subscriber;

@@ -24,8 +24,15 @@ impl Names {
     }
 
     pub(super) fn value(&self, namespace: &Namespace, key: &Key) -> Vec<u8> {
+        let mut name = Vec::new();
+        self.write_value(&mut name, namespace, key);
+        name
+    }
+
+    /// The same, behind what is in `name`.
+    pub(super) fn write_value(&self, name: &mut Vec<u8>, namespace: &Namespace, key: &Key) {
         let (prefix, space, key) = (self.prefix.as_bytes(), namespace.as_str().as_bytes(), key.as_bytes());
-        let mut name = Vec::with_capacity(prefix.len() + space.len() + key.len() + 6);
+        name.reserve(prefix.len() + space.len() + key.len() + 6);
         name.push(b'{');
         name.extend_from_slice(prefix);
         name.push(b':');
@@ -33,7 +40,6 @@ impl Names {
         name.push(b':');
         name.extend_from_slice(key);
         name.push(b'}');
-        name
     }
 
     pub(super) fn lease(&self, namespace: &Namespace, key: &Key) -> Vec<u8> {

@@ -85,6 +85,10 @@ pub struct RedisOptions {
     /// Whether look-ups of single keys that are made while another is on its way leave together, as one `MGET`.
     /// Default true.
     pub coalesce: bool,
+    /// Whether the server's own word that a namespace has changed (*client tracking*) saves asking it along with each
+    /// look-up. Redis and Valkey give that word before any later answer, which it depends on; switch it off for a
+    /// server that only speaks their language. Where there is no such word each look-up asks. Default true.
+    pub track: bool,
     /// The most keys in one command. Default 256.
     pub batch: usize,
     /// The most tags of a namespace whose invalidations are remembered; beyond it the oldest half is forgotten,
@@ -115,6 +119,7 @@ impl RedisOptions {
             command_timeout: Duration::from_millis(500),
             nodelay: true,
             coalesce: true,
+            track: true,
             batch: 256,
             tags: 65_536,
             keep: Duration::from_secs(30 * 86_400),
@@ -181,6 +186,13 @@ impl RedisOptions {
     #[must_use]
     pub fn with_coalesce(mut self, coalesce: bool) -> Self {
         self.coalesce = coalesce;
+        self
+    }
+
+    /// Sets whether the server's word that a namespace has changed saves asking it.
+    #[must_use]
+    pub fn with_track(mut self, track: bool) -> Self {
+        self.track = track;
         self
     }
 

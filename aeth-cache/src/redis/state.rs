@@ -16,10 +16,12 @@
 //! asks for life, floor and seq along with the values (one command for each namespace in the batch, in the same
 //! round trip, *after* the values), and this process mirrors the scores. While seq is what the mirror knows, it
 //! is exact and decides alone. When others have invalidated tags meanwhile, one more round trip brings what
-//! came after the mirror's seq: once for each process and change, not for each look-up. Nothing is ever decided
-//! by a clock, or by a mirror alone.
+//! came after the mirror's seq: once for each process and change, not for each look-up. Where the server tells of
+//! changes itself, and does so in time, look-ups do not even ask (see [`heard`](super::heard)). Nothing is ever decided
+//! by a clock, or by a mirror of which the server has not said that it is exact.
 
 use super::frame::Stamp;
+use super::heard::{Count, TRUST, announce};
 use super::link::{Link, Request, check, number};
 use super::names::Names;
 use super::script::{Run, SYNC};
@@ -29,6 +31,7 @@ use parking_lot::{Mutex, MutexGuard};
 use redis::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Marks the members of ours: tags hold no control characters.
 const LIFE: &[u8] = b"\x01l";
@@ -48,6 +51,8 @@ pub(super) struct Told {
 pub(super) struct Mirror {
     told: Told,
     tags: HashMap<Tag, u64>,
+    /// While the server has told no more than this, the mirror is exact; and when that was asked for.
+    quiet: Option<(Count, Duration)>,
 }
 
 /// The mirrors of all namespaces that were asked for over the present connection.
@@ -77,15 +82,32 @@ impl States {
         self.inner.lock().mirrors.get(namespace).map(|mirror| mirror.told.stamp)
     }
 
+    /// True while the mirror is known to be exact without asking: nothing was told since it was asked for.
+    pub(super) fn is_quiet(&self, namespace: &Namespace, now: (Count, Duration)) -> bool {
+        let inner = self.inner.lock();
+        let quiet = inner.mirrors.get(namespace).and_then(|mirror| mirror.quiet);
+        quiet.is_some_and(|(count, asked)| count == now.0 && now.1.saturating_sub(asked) < TRUST)
+    }
+
     /// Takes note of what came with an answer. True when the mirror is exact, false when it must be brought up
-    /// to date before it decides.
-    pub(super) fn observe(&self, namespace: &Namespace, told: Option<Told>) -> bool {
+    /// to date before it decides. With what the server had told before it was asked, where it follows the namespace
+    /// from then on.
+    pub(super) fn observe(
+        &self,
+        namespace: &Namespace,
+        told: Option<Told>,
+        followed: Option<(Count, Duration)>,
+    ) -> bool {
         let mut inner = self.inner.lock();
         match (inner.mirrors.get_mut(namespace), told) {
             (Some(mirror), Some(told)) => {
                 let known = mirror.told.stamp;
                 // A mirror that is further on has seen a later answer.
-                known.life == told.stamp.life && known.seq >= told.stamp.seq
+                let exact = known.life == told.stamp.life && known.seq >= told.stamp.seq;
+                if exact && followed.is_some() {
+                    mirror.quiet = followed;
+                }
+                exact
             }
             _ => false,
         }
@@ -136,7 +158,7 @@ impl States {
                     .into()
             })
             .collect();
-        let answers = link.send(&requests).await?;
+        let answers = link.send(requests).await?;
         for (namespace, answer) in namespaces.iter().zip(answers) {
             let (told, all, tags) = parse_sync(check(answer)?).ok_or_else(|| error::unexpected("sync"))?;
             self.apply(namespace, told, all, tags);
@@ -162,7 +184,7 @@ impl States {
             None | Some(_) if !all => drop(inner.mirrors.remove(namespace)),
             _ => {
                 let tags = tags.into_iter().collect();
-                drop(inner.mirrors.insert(namespace.clone(), Mirror { told, tags }));
+                drop(inner.mirrors.insert(namespace.clone(), Mirror { told, tags, quiet: None }));
             }
         }
     }
@@ -194,6 +216,12 @@ impl Sight<'_> {
                 || stamp.seq >= mirror.told.floor
                     && tags.iter().all(|tag| mirror.tags.get(tag).is_none_or(|number| *number <= stamp.seq)))
     }
+}
+
+/// Asks for life, floor and seq, and to be told when they change where the server does that.
+pub(super) fn follow(names: &Names, namespace: &Namespace, tracks: bool) -> impl Iterator<Item = Request> {
+    let announced = tracks.then(|| announce().into());
+    announced.into_iter().chain([ask(names, namespace)])
 }
 
 /// Asks for life, floor and seq.

@@ -3,8 +3,9 @@
 use super::error::{self, COMPONENT};
 use super::gather::Gather;
 use super::link::Link;
-use super::lookup::{Found, Lookups, Single, Singles, Wanted};
+use super::lookup::{Found, Lookups, Wanted};
 use super::names::Names;
+use super::singles::{Single, Singles};
 use super::state::{self, States};
 use super::stats::Stats;
 use super::watch::Watch;
@@ -62,17 +63,18 @@ impl RedisTier {
     }
 
     async fn find(&self, namespace: &Namespace, keys: &[Key], lease: Option<Duration>) -> Vec<Found> {
-        let wanted = |key: &Key| Wanted { namespace: namespace.clone(), key: key.clone(), lease };
         match (keys, &self.singles) {
             ([], _) => Vec::new(),
             ([key], Some(singles)) => {
                 let (answer, answered) = oneshot::channel();
-                singles.add(Single { wanted: wanted(key), answer });
+                singles.add(Single { namespace: namespace.clone(), key: key.clone(), lease, answer });
                 vec![answered.await.unwrap_or_else(|_| Found::Unavailable(error::closed()))]
             }
             _ => {
-                let wanted: Vec<Wanted> = keys.iter().map(wanted).collect();
-                self.lookups.find(&wanted).await
+                let wanted: Vec<Wanted<'_>> =
+                    keys.iter().map(|key| Wanted { namespace, key, lease }).collect();
+                // A look-up that is gathered waits for its answer only, and needs no room for this.
+                Box::pin(self.lookups.find(&wanted)).await
             }
         }
     }

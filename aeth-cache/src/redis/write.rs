@@ -110,9 +110,9 @@ impl Lookups {
     /// Sends requests, and the question for the namespace's state behind them; its mirror is then exact.
     async fn exchange(&self, namespace: &Namespace, mut requests: Vec<Request>) -> Result<Vec<Value>> {
         requests.push(state::ask(&self.names, namespace));
-        let mut answers = self.link.send(&requests).await?;
+        let mut answers = self.link.send(requests).await?;
         let told = state::told(answers.pop().unwrap_or_default())?;
-        if !self.states.observe(namespace, told) {
+        if !self.states.observe(namespace, told, None) {
             Box::pin(self.states.sync(&self.link, &self.names, &[namespace])).await?;
         }
         Ok(answers)
@@ -120,7 +120,7 @@ impl Lookups {
 
     /// Whether a value that is there is one that readers see.
     fn counts(&self, namespace: &Namespace, value: &[u8]) -> bool {
-        frame::decode(&Bytes::copy_from_slice(value)).is_some_and(|(stamp, entry)| {
+        frame::decode(Bytes::copy_from_slice(value)).is_some_and(|(stamp, entry)| {
             entry.is_usable(self.link.clock.unix_millis())
                 && self.states.readable(namespace, stamp, &entry.tags)
         })
@@ -185,7 +185,7 @@ impl Lookups {
         if requests.is_empty() {
             return Ok(());
         }
-        for answer in self.link.send(&requests).await? {
+        for answer in self.link.send(requests).await? {
             check(answer)?;
         }
         self.stats.removals.add(u64::try_from(keys.len()).unwrap_or(u64::MAX));

@@ -44,8 +44,13 @@ impl Space {
                 Found::Fresh(slot) | Found::Early(slot) => {
                     answers[index] = Some(self.count_hit(&key.as_ref(), &slot))
                 }
-                Found::Stale(slot) => missing.push((index, stamp, Some(slot))),
-                Found::Nothing => missing.push((index, stamp, None)),
+                found => {
+                    if missing.is_empty() {
+                        missing.reserve_exact(keys.len() - index);
+                    }
+                    let stale = if let Found::Stale(slot) = found { Some(slot) } else { None };
+                    missing.push((index, stamp, stale));
+                }
             }
         }
         if missing.is_empty() {

@@ -202,7 +202,11 @@ async fn a_failover_is_followed() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     tier.put(&space, key.clone(), Entry::new("kept", 0, u64::MAX)).await.unwrap();
-    primary.cli(&["WAIT", "1", "5000"]);
+    // `WAIT` knows only of what its own connection wrote.
+    while replica.cli(&["EXISTS", "{aeth:space:key}"]) != "1" {
+        assert!(start.elapsed() < Duration::from_secs(40), "the replica never got the entry");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     primary.kill();
     let start = Instant::now();
     loop {
@@ -213,7 +217,8 @@ async fn a_failover_is_followed() {
         assert!(start.elapsed() < Duration::from_secs(40), "no write came through: {put:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(matches!(tier.get(&space, &key).await, Lookup::Hit(entry) if entry.value == "kept"));
+    let found = tier.get(&space, &key).await;
+    assert!(matches!(&found, Lookup::Hit(entry) if entry.value == "kept"), "{found:?}");
     assert_eq!(replica.cli(&["ROLE"]).lines().next(), Some("master"));
     println!("writes went on {:?} after the primary died", start.elapsed());
 }

@@ -1,4 +1,6 @@
 //! The cache: memory and restarts, hits of the first level, what it keeps, Redis below it, outages, stampedes, races.
+//!
+//! `AETH_BENCH_ONLY` names the parts to run, separated by commas ([`PARTS`]).
 
 mod l1;
 mod life;
@@ -13,14 +15,22 @@ mod traces;
 use crate::BoxError;
 use crate::row::Row;
 
+type Part = fn(&mut dyn FnMut(Row)) -> Result<(), BoxError>;
+
+const PARTS: &[(&str, Part)] = &[
+    ("life", life::run),
+    ("l1", l1::run),
+    ("traces", traces::run),
+    ("shared", shared::run),
+    ("outage", outage::run),
+    ("stampede", stampede::run),
+    ("races", races::run),
+];
+
 pub(crate) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
-    life::run(report)?;
-    l1::run(report)?;
-    traces::run(report)?;
-    shared::run(report)?;
-    outage::run(report)?;
-    stampede::run(report)?;
-    races::run(report)
+    let only = std::env::var("AETH_BENCH_ONLY").ok();
+    let chosen = |name: &str| only.as_deref().is_none_or(|only| only.split(',').any(|part| part == name));
+    PARTS.iter().filter(|(name, _)| chosen(name)).try_for_each(|(_, part)| part(report))
 }
 
 /// Two workers: as many as the smallest machine has cores.
