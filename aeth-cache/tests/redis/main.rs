@@ -7,6 +7,7 @@ mod support;
 mod coherence;
 mod conformance;
 mod outage;
+mod quiet;
 mod server;
 mod topology;
 mod typed;
