@@ -50,7 +50,7 @@ impl Core {
             let answers = self.ask(path, &options).await.map_err(named)?;
             let replicas: Vec<(usize, Replica)> =
                 answers.iter().map(|(at, found)| (*at, found.replica.clone())).collect();
-            let current = self.sound(path, &replicas).await;
+            let (current, cut) = self.sound(path, &replicas).await;
             let stale: Vec<usize> = replicas
                 .iter()
                 .filter(|(_, replica)| replica.rank() < current.rank())
@@ -74,7 +74,9 @@ impl Core {
             }
             let mut opened = Vec::new();
             for (at, found) in answers {
-                let good = found.replica.version == current.version && !self.is_spoiled(at, path);
+                let good = found.replica.version == current.version
+                    && !cut.contains(&at)
+                    && !self.is_spoiled(at, path);
                 if let Some(blob) = found.opened.filter(|_| good) {
                     opened.push((at, blob));
                 }
@@ -112,8 +114,13 @@ impl Core {
     }
 
     /// Copies of one version that differ in length are not all whole: most locations are right, and the others' copies
-    /// are bad.
-    async fn settle_lengths(&self, path: &BlobPath, replicas: &[(usize, Replica)], current: &Replica) {
+    /// are bad. Gives the locations of those.
+    async fn settle_lengths(
+        &self,
+        path: &BlobPath,
+        replicas: &[(usize, Replica)],
+        current: &Replica,
+    ) -> Vec<usize> {
         let length = |replica: &Replica| replica.meta.as_ref().map(|meta| meta.size);
         let same = |replica: &Replica| replica.rank() == current.rank();
         let mut of_it: Vec<(usize, Option<u64>)> = replicas
@@ -123,7 +130,7 @@ impl Core {
             .collect();
         let first = of_it.first().and_then(|(_, length)| *length);
         if of_it.iter().all(|(_, length)| *length == first) {
-            return;
+            return Vec::new();
         }
         for (at, location) in self.locations.iter().enumerate() {
             if !replicas.iter().any(|(its, _)| *its == at)
@@ -138,34 +145,40 @@ impl Core {
         let Some(right) =
             of_it.iter().map(|(_, length)| *length).max_by_key(|length| (votes(*length), *length))
         else {
-            return;
+            return Vec::new();
         };
-        of_it.iter().filter(|(_, length)| *length != right).for_each(|(at, _)| self.behind.spoil(*at, path));
+        let cut: Vec<usize> =
+            of_it.iter().filter(|(_, length)| *length != right).map(|(at, _)| *at).collect();
+        cut.iter().for_each(|at| self.behind.spoil(*at, path));
+        cut
     }
 
-    /// The newest copy, of a location that is not known to have a bad one where there is such a location.
-    async fn sound(&self, path: &BlobPath, replicas: &[(usize, Replica)]) -> Replica {
+    /// The newest copy, of a location that is not known to have a bad one where there is such a location; and the
+    /// locations of which the answer here was of a copy that is not whole. A repair may have mended such a copy since,
+    /// which makes the location good again, and its answer no better.
+    async fn sound(&self, path: &BlobPath, replicas: &[(usize, Replica)]) -> (Replica, Vec<usize>) {
         let current = newest(replicas);
-        self.settle_lengths(path, replicas, &current).await;
+        let cut = self.settle_lengths(path, replicas, &current).await;
+        let is_bad = |at: usize| cut.contains(&at) || self.is_spoiled(at, path);
         let mut of_it = replicas.iter().filter(|(_, replica)| replica.rank() == current.rank());
-        let bad = of_it.clone().any(|(at, _)| self.is_spoiled(*at, path));
+        let bad = of_it.clone().any(|(at, _)| is_bad(*at));
         if !bad {
-            return current;
+            return (current, cut);
         }
-        if let Some((_, sound)) = of_it.find(|(at, _)| !self.is_spoiled(*at, path)) {
-            return sound.clone();
+        if let Some((_, sound)) = of_it.find(|(at, _)| !is_bad(*at)) {
+            return (sound.clone(), cut);
         }
         for (at, location) in self.locations.iter().enumerate() {
             let asked = replicas.iter().any(|(its, _)| *its == at);
             if !asked
-                && !self.is_spoiled(at, path)
+                && !is_bad(at)
                 && let Ok(replica) = location.look(path).await
                 && replica.rank() >= current.rank()
             {
-                return replica;
+                return (replica, cut);
             }
         }
-        current
+        (current, cut)
     }
 
     /// Asks one location for the bytes and others what they have.

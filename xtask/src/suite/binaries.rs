@@ -14,6 +14,8 @@ use crate::run::{self, Outcome};
 use crate::workspace;
 
 const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// These wait for servers most of the time, which answer one request after the other.
+const FIRST: &[&str] = &["engines", "distributed"];
 /// What every step covers.
 const ALL: &[&str] = &["--workspace", "--all-features"];
 
@@ -33,8 +35,11 @@ pub(crate) fn run(python: &Path, filter: Option<&str>) -> Outcome {
         Ok(binaries) => binaries,
         Err(why) => return Outcome::of(Err(why)),
     };
-    // Large programs run long, and the last one to end must not have begun last.
-    binaries.sort_by_key(|binary| Reverse(binary.program.metadata().map_or(0, |file| file.len())));
+    // The last one to end must not have begun last. Large programs run long.
+    binaries.sort_by_key(|binary| {
+        let length = binary.program.metadata().map_or(0, |file| file.len());
+        Reverse((FIRST.contains(&binary.target.as_str()), length))
+    });
     let workers = std::thread::available_parallelism().map_or(4, |cores| cores.get() * 2);
     let total = Mutex::new(Outcome::of(Ok(Vec::new())));
     let left = Mutex::new(binaries.into_iter());
