@@ -1,5 +1,5 @@
 //! One program, so that it is linked once: the laws and object_store's own suite over every engine.
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
 #[path = "../support/mod.rs"]
 mod support;

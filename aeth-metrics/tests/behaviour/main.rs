@@ -1,5 +1,5 @@
 //! One program, so that it is linked once: the metrics, their text, health and volumes.
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
 #[path = "../common/mod.rs"]
 mod common;
