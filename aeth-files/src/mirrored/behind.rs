@@ -25,6 +25,16 @@ struct Line {
     /// Whether the copy is in order again.
     #[serde(default)]
     done: bool,
+    /// Whether a copy is there and bad, which its version does not tell.
+    #[serde(default)]
+    spoiled: bool,
+}
+
+impl Line {
+    fn new(location: &str, path: &BlobPath, flaw: Option<Flaw>) -> Self {
+        let (done, spoiled) = (flaw.is_none(), flaw == Some(Flaw::Spoiled));
+        Self { location: location.to_owned(), path: path.clone(), done, spoiled }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +74,8 @@ impl Behind {
                 if line.done {
                     flaws.remove(&(at, line.path));
                 } else {
-                    flaws.insert((at, line.path), Flaw::Behind);
+                    let flaw = if line.spoiled { Flaw::Spoiled } else { Flaw::Behind };
+                    flaws.insert((at, line.path), flaw);
                 }
             }
             file = Some(begin(path, &names, &flaws).map_err(shown)?);
@@ -89,16 +100,26 @@ impl Behind {
             return;
         }
         state.flaws.insert((at, path.clone()), flaw);
-        if before.is_none() {
-            self.append(&mut state, at, path, false);
-        }
+        self.append(&mut state, at, path, Some(flaw));
         drop(state);
         self.added.notify_one();
     }
 
     /// A copy is in order again.
     pub(super) fn done(&self, at: usize, path: &BlobPath) {
+        self.remove(at, path, Flaw::Spoiled);
+    }
+
+    /// A location has the right version: a write that it missed is there. Whether the bytes are good, that does not tell.
+    pub(super) fn caught_up(&self, at: usize, path: &BlobPath) {
+        self.remove(at, path, Flaw::Behind);
+    }
+
+    fn remove(&self, at: usize, path: &BlobPath, up_to: Flaw) {
         let mut state = self.state.lock();
+        if state.flaws.get(&(at, path.clone())).is_some_and(|flaw| *flaw > up_to) {
+            return;
+        }
         if state.flaws.remove(&(at, path.clone())).is_none() {
             return;
         }
@@ -111,12 +132,12 @@ impl Behind {
             }
             return;
         }
-        self.append(&mut state, at, path, true);
+        self.append(&mut state, at, path, None);
     }
 
-    fn append(&self, state: &mut State, at: usize, path: &BlobPath, done: bool) {
+    fn append(&self, state: &mut State, at: usize, path: &BlobPath, flaw: Option<Flaw>) {
         let (Some(file), Some(location)) = (&mut state.file, self.names.get(at)) else { return };
-        let line = Line { location: location.clone(), path: path.clone(), done };
+        let line = Line::new(location, path, flaw);
         let written = serde_json::to_vec(&line).map_err(std::io::Error::from).and_then(|mut line| {
             line.push(b'\n');
             file.write_all(&line)
@@ -154,10 +175,9 @@ impl Behind {
 /// Writes the journal anew and opens it for more.
 fn begin(path: &Path, names: &[String], flaws: &BTreeMap<(usize, BlobPath), Flaw>) -> std::io::Result<File> {
     let mut text = Vec::new();
-    for (at, path) in flaws.keys() {
+    for ((at, path), flaw) in flaws {
         let Some(location) = names.get(*at) else { continue };
-        let line = Line { location: location.clone(), path: path.clone(), done: false };
-        text.extend(serde_json::to_vec(&line)?);
+        text.extend(serde_json::to_vec(&Line::new(location, path, Some(*flaw)))?);
         text.push(b'\n');
     }
     let mut beside = path.as_os_str().to_owned();
@@ -165,4 +185,37 @@ fn begin(path: &Path, names: &[String], flaws: &BTreeMap<(usize, BlobPath), Flaw
     std::fs::write(&beside, text)?;
     std::fs::rename(&beside, path)?;
     File::options().append(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_bad_copy_stays_bad_until_it_is_mended_and_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let (names, file) = (vec!["a".to_owned(), "b".to_owned()], Some(dir.path().join("journal")));
+        let path = BlobPath::new("blob").unwrap();
+        let open = || Behind::open(names.clone(), file.clone()).unwrap();
+        let behind = open();
+        behind.add(0, &path);
+        behind.add(1, &path);
+        behind.spoil(1, &path);
+        // That the version is right says nothing of the bytes.
+        behind.caught_up(1, &path);
+        assert_eq!(behind.flaw(1, &path), Some(Flaw::Spoiled));
+        for _ in 0..2 {
+            let again = open();
+            assert_eq!(
+                (again.flaw(0, &path), again.flaw(1, &path)),
+                (Some(Flaw::Behind), Some(Flaw::Spoiled))
+            );
+        }
+        let again = open();
+        again.caught_up(0, &path);
+        again.done(1, &path);
+        assert_eq!((open().flaw(0, &path), open().flaw(1, &path)), (None, None));
+    }
 }

@@ -109,7 +109,7 @@ impl Core {
         ))
     }
 
-    fn is_spoiled(&self, at: usize, path: &BlobPath) -> bool {
+    pub(super) fn is_spoiled(&self, at: usize, path: &BlobPath) -> bool {
         self.behind.flaw(at, path) == Some(Flaw::Spoiled)
     }
 
@@ -156,7 +156,11 @@ impl Core {
     /// The newest copy, of a location that is not known to have a bad one where there is such a location; and the
     /// locations of which the answer here was of a copy that is not whole. A repair may have mended such a copy since,
     /// which makes the location good again, and its answer no better.
-    async fn sound(&self, path: &BlobPath, replicas: &[(usize, Replica)]) -> (Replica, Vec<usize>) {
+    pub(super) async fn sound(
+        &self,
+        path: &BlobPath,
+        replicas: &[(usize, Replica)],
+    ) -> (Replica, Vec<usize>) {
         let current = newest(replicas);
         let cut = self.settle_lengths(path, replicas, &current).await;
         let is_bad = |at: usize| cut.contains(&at) || self.is_spoiled(at, path);

@@ -1,9 +1,7 @@
 //! Bringing copies up to date: after reads that found an old one, after an outage, and all of them on request.
 
 use super::Core;
-use super::behind::Flaw;
 use super::body::{SHORT, summed};
-use super::gather::newest;
 use super::location::{DEAD, Replica, strip};
 use super::write::{Writing, is_refusal, native_mode};
 use aeth_core::blob::{
@@ -41,18 +39,22 @@ impl Core {
         known: Option<Replica>,
     ) -> Result<()> {
         let Some(target) = self.locations.get(at) else { return Ok(()) };
-        let spoiled = self.behind.flaw(at, path) == Some(Flaw::Spoiled);
+        let spoiled = self.is_spoiled(at, path);
         let there = match known {
             Some(replica) => replica,
             None => target.look(path).await?,
         };
         if there.rank() > current.rank() || (there.rank() == current.rank() && !spoiled) {
-            self.behind.done(at, path);
+            self.behind.caught_up(at, path);
             return Ok(());
         }
         let mode = if target.swaps { native_mode(&there)? } else { PutMode::Overwrite };
         let mut failure = Error::unavailable("no location has the newest copy").with_component("mirrored");
         for source in self.ranked(None).into_iter().filter(|source| *source != at) {
+            // What is bad there must not become bad here.
+            if self.is_spoiled(source, path) {
+                continue;
+            }
             match self.bring_from(source, at, path, current, mode.clone()).await {
                 Ok(()) => {
                     self.repairs.increment();
@@ -130,12 +132,12 @@ impl Core {
         if seen.len() < self.read_quorum {
             return Err(failure.unwrap_or_else(|| Error::unavailable("too few locations answer")));
         }
-        let current = newest(&seen);
+        let (current, _) = self.sound(path, &seen).await;
         let mut repaired = false;
         for (at, replica) in seen {
-            let spoiled = self.behind.flaw(at, path) == Some(Flaw::Spoiled);
+            let spoiled = self.is_spoiled(at, path);
             if replica.rank() == current.rank() && !spoiled {
-                self.behind.done(at, path);
+                self.behind.caught_up(at, path);
                 continue;
             }
             match self.bring(at, path, &current, Some(replica)).await {
