@@ -60,9 +60,9 @@ async fn run(args: &Args) -> Result<()> {
     let make = "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, text text NOT NULL)";
     sqlx::raw_sql(make).execute(&mut db.write().await?).await.storage()?;
 
-    act("all is well", &db, args.pairs, &names).await?;
+    Box::pin(act("all is well", &db, args.pairs, &names)).await?;
     far.psql("postgres", "SELECT pg_wal_replay_pause()");
-    act("far has stopped replaying", &db, args.pairs, &names).await?;
+    Box::pin(act("far has stopped replaying", &db, args.pairs, &names)).await?;
     far.psql("postgres", "SELECT pg_wal_replay_resume()");
 
     let killed = Instant::now();
@@ -76,13 +76,13 @@ async fn run(args: &Args) -> Result<()> {
     let token = writing.await.map_err(|error| Error::other("a task died").with_source(error))??;
     println!("\nthe primary was killed and near promoted: the next write took {:.0?}", killed.elapsed());
     println!("its token is {token}");
-    act("near is the primary, far follows it", &db, args.pairs, &names).await?;
+    Box::pin(act("near is the primary, far follows it", &db, args.pairs, &names)).await?;
 
     primary.restart();
     while !db.servers().iter().any(|server| server.standing == Standing::Stale) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    act("the old primary is back and is not used", &db, args.pairs, &names).await
+    Box::pin(act("the old primary is back and is not used", &db, args.pairs, &names)).await
 }
 
 /// A user writes a note; the token goes into his cookie.

@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_bad_copy_stays_bad_until_it_is_mended_and_over_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = testkit::temp_dir();
         let (names, file) = (vec!["a".to_owned(), "b".to_owned()], Some(dir.path().join("journal")));
         let path = BlobPath::new("blob").unwrap();
         let open = || Behind::open(names.clone(), file.clone()).unwrap();

@@ -83,12 +83,11 @@ fn wanted(
     Ok(wanted)
 }
 
+/// Where a page is in the file, and its rows.
+type PlacedPage = (Range<u64>, Range<usize>);
+
 /// Where each page of a column is in the file, and which rows of the group it holds.
-fn pages_of(
-    index: &RowGroupPageIndex,
-    column: usize,
-    rows: usize,
-) -> Result<Vec<(Range<u64>, Range<usize>)>, BoxError> {
+fn pages_of(index: &RowGroupPageIndex, column: usize, rows: usize) -> Result<Vec<PlacedPage>, BoxError> {
     let locations = index.page_locations(column).ok_or("the file has no index of its pages")?;
     let mut pages = Vec::with_capacity(locations.len());
     for (number, location) in locations.iter().enumerate() {
