@@ -2,42 +2,15 @@
 #![cfg(feature = "integration")]
 #![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used, clippy::needless_pass_by_value)]
 
-use aeth_cache::redis::{Redis, RedisOptions, RedisTier};
+use crate::place::{calls, entry, key, space, tier};
+use aeth_cache::redis::RedisTier;
 use aeth_core::cache::{CacheTier, CacheTierExt, Entry, FillOutcome, LeaseLookup, PutOutcome};
-use aeth_core::{Key, Namespace, SystemClock, Tag};
-use std::collections::HashMap;
+use aeth_core::{Key, Tag};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(30);
-
-fn tier(server: &testkit::Redis, change: impl FnOnce(RedisOptions) -> RedisOptions) -> RedisTier {
-    let options = RedisOptions::new(server.url()).with_command_timeout(Duration::from_secs(10));
-    Redis::open(change(options), SystemClock::shared()).unwrap().tier()
-}
-
-fn space() -> Namespace {
-    Namespace::new("space").unwrap()
-}
-
-fn key(name: impl ToString) -> Key {
-    Key::new(name.to_string()).unwrap()
-}
-
-fn entry(value: impl ToString) -> Entry {
-    Entry::new(value.to_string(), 0, u64::MAX)
-}
-
-/// How often each command was called.
-fn calls(server: &testkit::Redis) -> HashMap<String, u64> {
-    let stats = server.cli(&["INFO", "commandstats"]);
-    let line = |line: &str| {
-        let (name, rest) = line.trim().strip_prefix("cmdstat_")?.split_once(":calls=")?;
-        Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
-    };
-    stats.lines().filter_map(line).collect()
-}
 
 /// 400 keys, four readers each through leases, 30 changes each: whoever looks after the last change was
 /// acknowledged sees it or nothing.

@@ -11,3 +11,6 @@ mod quiet;
 mod server;
 mod topology;
 mod typed;
+
+#[cfg(feature = "integration")]
+mod place;

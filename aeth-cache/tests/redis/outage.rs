@@ -2,12 +2,13 @@
 #![cfg(feature = "integration")]
 #![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used)]
 
+use crate::place::{key, space};
 use crate::support;
 
 use aeth_cache::redis::{Redis, RedisOptions, RedisTier, Topology};
 use aeth_core::cache::{CacheTier, CacheTierExt, Entry, LeaseLookup, Lookup, PutOutcome};
 use aeth_core::coord::{Backplane, BackplaneEvent};
-use aeth_core::{Error, ErrorKind, Key, Lifecycle, Namespace, Secret, SystemClock};
+use aeth_core::{Error, ErrorKind, Lifecycle, Secret, SystemClock};
 use futures_util::StreamExt;
 use std::time::{Duration, Instant};
 use support::stub::{Reply, stub};
@@ -23,14 +24,6 @@ fn open(options: RedisOptions) -> (Redis, RedisTier) {
     let redis = Redis::open(options, SystemClock::shared()).unwrap();
     let tier = redis.tier();
     (redis, tier)
-}
-
-fn space() -> Namespace {
-    Namespace::new("space").unwrap()
-}
-
-fn key(name: &str) -> Key {
-    Key::new(name).unwrap()
 }
 
 fn entry(value: impl Into<Vec<u8>>) -> Entry {
@@ -136,7 +129,7 @@ async fn a_full_server_says_so() {
     let (_redis, tier) = open(options(&server.url()));
     let mut full = None;
     for at in 0..200 {
-        match tier.put(&space(), key(&at.to_string()), entry(vec![7; 100_000])).await {
+        match tier.put(&space(), key(at), entry(vec![7; 100_000])).await {
             Ok(outcome) => assert_eq!(outcome, PutOutcome::Stored),
             Err(error) => {
                 full = Some(error);

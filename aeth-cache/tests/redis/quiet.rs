@@ -2,40 +2,11 @@
 #![cfg(feature = "integration")]
 #![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used, clippy::needless_pass_by_value)]
 
-use aeth_cache::redis::{Redis, RedisOptions, RedisTier};
-use aeth_core::cache::{CacheTier, CacheTierExt, Entry};
-use aeth_core::{Key, Namespace, SystemClock, Tag};
-use std::collections::HashMap;
+use crate::place::{calls, entry, key, space, tier};
+use aeth_core::Tag;
+use aeth_core::cache::{CacheTier, CacheTierExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-fn tier(server: &testkit::Redis, change: impl FnOnce(RedisOptions) -> RedisOptions) -> RedisTier {
-    let options = RedisOptions::new(server.url()).with_command_timeout(Duration::from_secs(10));
-    Redis::open(change(options), SystemClock::shared()).unwrap().tier()
-}
-
-fn space() -> Namespace {
-    Namespace::new("space").unwrap()
-}
-
-fn key(name: impl ToString) -> Key {
-    Key::new(name.to_string()).unwrap()
-}
-
-fn entry(value: impl ToString) -> Entry {
-    Entry::new(value.to_string(), 0, u64::MAX)
-}
-
-/// How often each command was called.
-fn calls(server: &testkit::Redis) -> HashMap<String, u64> {
-    let stats = server.cli(&["INFO", "commandstats"]);
-    let line = |line: &str| {
-        let (name, rest) = line.trim().strip_prefix("cmdstat_")?.split_once(":calls=")?;
-        Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
-    };
-    stats.lines().filter_map(line).collect()
-}
 
 /// While the server tells of no change, look-ups do not ask whether there was one; after a change the next one does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "object-store-0-14")]
+#[macro_use]
+mod suite;
+
 mod conformance;
 mod object_store_engines;
 mod object_store_faults;

@@ -1,19 +1,20 @@
 //! The bridges over the protocol of Azure Blob Storage, spoken by Azurite.
 #![cfg(all(feature = "azure", feature = "gcs", feature = "integration"))]
-#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, reason = "a test crate")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::unused_async,
+    reason = "a test crate; makers are alike"
+)]
 
+use crate::suite::{Place, composed};
 use aeth_core::blob::{BlobStore, BlobStoreExt, Capability, PutOptions, probe};
 use aeth_core::conformance::blob_store::BlobSubject;
-use aeth_core::seal::{Keyset, SegmentSize};
 use aeth_core::{BlobPath, ErrorKind, Secret};
 use aeth_files::object_store;
-use aeth_files::object_store::integration as laws;
-use aeth_files::{
-    AsObjectStore, AzureOptions, Cached, Encrypted, GcsOptions, Metered, Mirrored, ObjectStoreAdapter,
-    ObjectStoreAdapterOptions,
-};
+use aeth_files::{AzureOptions, GcsOptions, ObjectStoreAdapter, ObjectStoreAdapterOptions};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use testkit::Emulator;
 
 /// The public key of Azurite's account.
@@ -77,69 +78,15 @@ fn gcs_at(port: u16, bucket: &str) -> ObjectStoreAdapter {
     ObjectStoreAdapter::gcs(options).unwrap().without_capability(Capability::Presign)
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(180), work).await.expect("it hung")
-}
-
-/// metered(cached(encrypted(mirrored(…)))) over three places.
-async fn composed(places: impl IntoIterator<Item = ObjectStoreAdapter>) -> AsObjectStore {
-    let mut mirror = Mirrored::builder();
-    for (at, place) in ["a", "b", "c"].into_iter().zip(places) {
-        mirror = mirror.location(at, place);
-    }
-    let keyset = Keyset::generate(SegmentSize::default()).unwrap();
-    let sealed = Encrypted::new(mirror.open().await.unwrap(), keyset);
-    AsObjectStore::new(Arc::new(Metered::new(Cached::builder(sealed).open().await.unwrap())))
-}
-
-macro_rules! functions {
-    ($make:expr; $($name:ident => |$store:ident| $call:expr),+ $(,)?) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                let name = stringify!($name).replace('_', "-");
-                let $store = $make(name).await;
-                within($call).await;
-            }
-        )+
-    };
-}
-
-macro_rules! common {
-    ($make:expr) => {
-        functions! { $make;
-            put_get_delete_list => |store| laws::put_get_delete_list(&store),
-            put_get_attributes => |store| laws::put_get_attributes(&store),
-            get_opts => |store| laws::get_opts(&store),
-            put_opts_with_updates => |store| laws::put_opts(&store, true),
-            stream_get => |store| laws::stream_get(&store),
-            list_uses_directories_correctly => |store| laws::list_uses_directories_correctly(&store),
-            list_with_delimiter => |store| laws::list_with_delimiter(&store),
-            list_with_offset_exclusivity => |store| laws::list_with_offset_exclusivity(&store),
-            rename_and_copy => |store| laws::rename_and_copy(&store),
-            copy_if_not_exists => |store| laws::copy_if_not_exists(&store),
-            copy_rename_nonexistent_object => |store| laws::copy_rename_nonexistent_object(&store),
-            multipart => |store| laws::multipart(&store, &store),
-            multipart_put_part_out_of_order => |store| laws::multipart_put_part_out_of_order(&store, &store),
-            multipart_out_of_order => |store| laws::multipart_out_of_order(&store),
-            list_paginated => |store| laws::list_paginated(&store, &store),
-            get_nonexistent_object => |store| async move {
-                let error = laws::get_nonexistent_object(&store, None).await.unwrap_err();
-                assert!(matches!(error, object_store::Error::NotFound { .. }), "{error}");
-            },
-        }
-    };
-}
-
 mod over_azure {
     use super::*;
 
-    #[expect(clippy::needless_pass_by_value, reason = "as the maker of the composition takes it")]
-    fn make(name: String) -> std::future::Ready<AsObjectStore> {
-        std::future::ready(AsObjectStore::new(Arc::new(azure(&name))))
+    async fn make(name: String) -> Place {
+        Place::of(azure(&name))
     }
 
-    common!(make);
+    main!(make);
+    uploads!(make);
     functions! { make;
         // Its engine joins what the last writer named: of two uploads of one blob the second to complete fails.
         multipart_race_condition => |store| laws::multipart_race_condition(&store, false),
@@ -157,15 +104,16 @@ mod over_azure {
 mod over_the_composition_on_azure {
     use super::*;
 
-    async fn make(name: String) -> AsObjectStore {
-        composed(["x", "y", "z"].map(|at| azure(&format!("s-{}-{at}", &name[..name.len().min(40)])))).await
+    async fn make(name: String) -> Place {
+        let name = &name[..name.len().min(40)];
+        let containers = ["x", "y", "z"].map(|at| Arc::new(azure(&format!("s-{name}-{at}"))) as _);
+        Place(composed(containers).await, None)
     }
 
-    common!(make);
-    functions! { make;
-        multipart_race_condition => |store| laws::multipart_race_condition(&store, true),
-        multipart_with_opts => |store| laws::multipart_with_opts(&store, &store),
-    }
+    main!(make);
+    race!(make);
+    uploads!(make);
+    uploads_with_attributes!(make);
 }
 
 /// Every claim is kept, and every law of it holds; those that are expected are among them.

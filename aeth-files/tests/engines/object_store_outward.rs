@@ -1,38 +1,29 @@
 //! object_store's own integration functions over our stores.
-//!
-//! Each function is a test of its own, because one that fails panics and one that waits for what never comes hangs.
 #![cfg(feature = "object-store-0-14")]
-#![allow(missing_docs, clippy::unwrap_used, clippy::single_range_in_vec_init, reason = "a test crate")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::single_range_in_vec_init,
+    clippy::unused_async,
+    reason = "a test crate; makers are alike"
+)]
 
+use crate::suite::{Place, composed, keyset, over, within};
 use aeth_core::BlobPath;
 use aeth_core::blob::BlobStore;
-use aeth_core::seal::{Keyset, SegmentSize};
-use aeth_files::object_store::integration as laws;
 use aeth_files::object_store::path::Path;
 use aeth_files::object_store::{
     self, Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
 };
 use aeth_files::{
-    AsObjectStore, Cached, Durability, Encrypted, Engine, LocalDir, LocalDirOptions, MemoryStore, Metered,
-    Mirrored, ObjectStoreAdapter, Prefixed,
+    AsObjectStore, Durability, Encrypted, Engine, LocalDir, LocalDirOptions, MemoryStore, ObjectStoreAdapter,
+    Prefixed,
 };
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::TempDir;
-
-/// A store, and the directory that it lives in.
-struct Place(AsObjectStore, #[allow(dead_code, reason = "removed when it is dropped")] Option<TempDir>);
-
-fn over(store: impl BlobStore) -> AsObjectStore {
-    AsObjectStore::new(Arc::new(store))
-}
-
-fn keyset() -> Keyset {
-    Keyset::generate(SegmentSize::default()).unwrap()
-}
 
 async fn memory() -> Place {
-    Place(over(MemoryStore::new()), None)
+    Place::of(MemoryStore::new())
 }
 
 async fn local() -> Place {
@@ -41,23 +32,13 @@ async fn local() -> Place {
 }
 
 async fn encrypted_memory() -> Place {
-    Place(over(Encrypted::new(MemoryStore::new(), keyset())), None)
+    Place::of(Encrypted::new(MemoryStore::new(), keyset()))
 }
 
 async fn encrypted_local() -> Place {
     let dir = testkit::temp_dir();
     let store = LocalDir::open(dir.path()).await.unwrap();
     Place(over(Encrypted::new(store, keyset())), Some(dir))
-}
-
-/// metered(cached(encrypted(mirrored(…)))) over three locations.
-async fn composed(locations: impl IntoIterator<Item = Arc<dyn BlobStore>>) -> AsObjectStore {
-    let mut mirror = Mirrored::builder();
-    for (at, location) in locations.into_iter().enumerate() {
-        mirror = mirror.shared_location(format!("location {at}"), location);
-    }
-    let sealed = Encrypted::new(mirror.open().await.unwrap(), keyset());
-    over(Metered::new(Cached::builder(sealed).open().await.unwrap()))
 }
 
 async fn composed_memory() -> Place {
@@ -78,106 +59,42 @@ async fn composed_local() -> Place {
 /// A store without uploads in parts, whose streamed puts stand in for them; and there and back again.
 async fn adapted_memory() -> Place {
     let engine = Arc::new(object_store::memory::InMemory::new());
-    Place(over(ObjectStoreAdapter::new(engine, Engine::Memory)), None)
+    Place::of(ObjectStoreAdapter::new(engine, Engine::Memory))
 }
 
 /// The same with the engine's own parts.
 async fn adapted_memory_with_parts() -> Place {
     let engine = Arc::new(object_store::memory::InMemory::new());
     let adapter = ObjectStoreAdapter::new(Arc::clone(&engine) as _, Engine::Memory);
-    Place(over(adapter.with_parts(engine)), None)
+    Place::of(adapter.with_parts(engine))
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(120), work).await.expect("it hung")
-}
-
-/// The functions that need the main trait alone, or the listing by pages.
-macro_rules! main_laws {
-    ($store:ident: $($name:ident => |$place:ident| $call:expr),+ $(,)?) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                let Place($place, _dir) = super::$store().await;
-                super::within($call).await;
+/// Tests over one of the places; those with uploads by id have `uploads` too.
+macro_rules! tests {
+    ($module:ident: $place:ident $(, $uploads:ident)?) => {
+        mod $module {
+            async fn make(_: String) -> crate::suite::Place {
+                super::$place().await
             }
-        )+
-    };
-}
 
-macro_rules! main {
-    ($store:ident) => {
-        use super::*;
-
-        main_laws! { $store:
-            put_get_delete_list => |store| laws::put_get_delete_list(&store),
-            put_get_attributes => |store| laws::put_get_attributes(&store),
-            get_opts => |store| laws::get_opts(&store),
-            put_opts_with_updates => |store| laws::put_opts(&store, true),
-            stream_get => |store| laws::stream_get(&store),
-            list_uses_directories_correctly => |store| laws::list_uses_directories_correctly(&store),
-            list_with_delimiter => |store| laws::list_with_delimiter(&store),
-            list_with_offset_exclusivity => |store| laws::list_with_offset_exclusivity(&store),
-            rename_and_copy => |store| laws::rename_and_copy(&store),
-            copy_if_not_exists => |store| laws::copy_if_not_exists(&store),
-            copy_rename_nonexistent_object => |store| laws::copy_rename_nonexistent_object(&store),
-            multipart_race_condition => |store| laws::multipart_race_condition(&store, true),
-            multipart_out_of_order => |store| laws::multipart_out_of_order(&store),
-            list_paginated => |store| laws::list_paginated(&store, &store),
-            get_nonexistent_object => |store| async move {
-                let error = laws::get_nonexistent_object(&store, None).await.unwrap_err();
-                assert!(matches!(error, object_store::Error::NotFound { .. }), "{error}");
-            },
+            main!(make);
+            race!(make);
+            $(
+                $uploads!(make);
+                uploads_with_attributes!(make);
+            )?
         }
     };
 }
 
-macro_rules! multipart {
-    ($store:ident) => {
-        main_laws! { $store:
-            multipart => |store| laws::multipart(&store, &store),
-            multipart_with_opts => |store| laws::multipart_with_opts(&store, &store),
-            multipart_put_part_out_of_order => |store| laws::multipart_put_part_out_of_order(&store, &store),
-        }
-    };
-}
-
-mod over_memory {
-    main!(memory);
-    multipart!(memory);
-}
-
-mod over_local_dir {
-    main!(local);
-    multipart!(local);
-}
-
-mod over_encrypted_memory {
-    main!(encrypted_memory);
-}
-
-mod over_encrypted_local_dir {
-    main!(encrypted_local);
-}
-
-mod over_composed_memory {
-    main!(composed_memory);
-    multipart!(composed_memory);
-}
-
-mod over_composed_local_dirs {
-    main!(composed_local);
-    multipart!(composed_local);
-}
-
-mod over_adapted_memory {
-    main!(adapted_memory);
-}
-
-mod over_adapted_memory_with_parts {
-    main!(adapted_memory_with_parts);
-    multipart!(adapted_memory_with_parts);
-}
+tests!(over_memory: memory, uploads);
+tests!(over_local_dir: local, uploads);
+tests!(over_encrypted_memory: encrypted_memory);
+tests!(over_encrypted_local_dir: encrypted_local);
+tests!(over_composed_memory: composed_memory, uploads);
+tests!(over_composed_local_dirs: composed_local, uploads);
+tests!(over_adapted_memory: adapted_memory);
+tests!(over_adapted_memory_with_parts: adapted_memory_with_parts, uploads);
 
 #[tokio::test]
 async fn a_conditional_upload_is_decided_at_completion() {

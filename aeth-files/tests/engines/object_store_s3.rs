@@ -1,21 +1,22 @@
 //! Both bridges over the protocol of S3, spoken by moto (`moto[server]` of PyPI in the tests' Python environment).
 #![cfg(all(feature = "s3", feature = "integration"))]
-#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, reason = "a test crate")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::unused_async,
+    reason = "a test crate; makers are alike"
+)]
 
 use aeth_core::blob::{BlobStore, BlobStoreExt, PresignMethod, PresignOptions, PutOptions, probe};
 use aeth_core::conformance::blob_store::BlobSubject;
-use aeth_core::seal::{Keyset, SegmentSize};
 use aeth_core::sim::{Fault, FaultPlan, FaultyStore};
 use aeth_core::{BlobPath, ErrorKind, Secret};
-use aeth_files::object_store;
-use aeth_files::object_store::integration as laws;
-use aeth_files::{
-    AsObjectStore, Cached, Encrypted, Files, Metered, Mirrored, ObjectStoreAdapter,
-    ObjectStoreAdapterOptions, S3Options, TransferOptions,
-};
+use aeth_files::{Files, Metered, ObjectStoreAdapter, ObjectStoreAdapterOptions, S3Options, TransferOptions};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::suite::{Place, composed};
 use crate::support;
 
 use support::Sums;
@@ -37,97 +38,31 @@ fn bucket(name: &str) -> ObjectStoreAdapter {
     ObjectStoreAdapter::s3(options(name)).unwrap()
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(180), work).await.expect("it hung")
-}
+mod over_s3 {
+    use super::*;
 
-macro_rules! main_laws {
-    ($($name:ident => |$store:ident| $call:expr),+ $(,)?) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                let name = stringify!($name).replace('_', "-");
-                let $store = AsObjectStore::new(Arc::new(bucket(&name)));
-                within($call).await;
-            }
-        )+
-    };
-}
-
-main_laws! {
-    put_get_delete_list => |store| laws::put_get_delete_list(&store),
-    put_get_attributes => |store| laws::put_get_attributes(&store),
-    get_opts => |store| laws::get_opts(&store),
-    put_opts_with_updates => |store| laws::put_opts(&store, true),
-    stream_get => |store| laws::stream_get(&store),
-    list_uses_directories_correctly => |store| laws::list_uses_directories_correctly(&store),
-    list_with_delimiter => |store| laws::list_with_delimiter(&store),
-    list_with_offset_exclusivity => |store| laws::list_with_offset_exclusivity(&store),
-    rename_and_copy => |store| laws::rename_and_copy(&store),
-    copy_if_not_exists => |store| laws::copy_if_not_exists(&store),
-    copy_rename_nonexistent_object => |store| laws::copy_rename_nonexistent_object(&store),
-    multipart => |store| laws::multipart(&store, &store),
-    multipart_with_opts => |store| laws::multipart_with_opts(&store, &store),
-    multipart_put_part_out_of_order => |store| laws::multipart_put_part_out_of_order(&store, &store),
-    multipart_race_condition => |store| laws::multipart_race_condition(&store, true),
-    multipart_out_of_order => |store| laws::multipart_out_of_order(&store),
-    list_paginated => |store| laws::list_paginated(&store, &store),
-    get_nonexistent_object => |store| async move {
-        let error = laws::get_nonexistent_object(&store, None).await.unwrap_err();
-        assert!(matches!(error, object_store::Error::NotFound { .. }), "{error}");
-    },
-}
-
-/// metered(cached(encrypted(mirrored(…)))) over three buckets.
-async fn composed(name: &str) -> AsObjectStore {
-    let mut mirror = Mirrored::builder();
-    for at in ["a", "b", "c"] {
-        mirror = mirror.location(at, bucket(&format!("{name}-{at}")));
+    async fn make(name: String) -> Place {
+        Place::of(bucket(&name))
     }
-    let keyset = Keyset::generate(SegmentSize::default()).unwrap();
-    let sealed = Encrypted::new(mirror.open().await.unwrap(), keyset);
-    AsObjectStore::new(Arc::new(Metered::new(Cached::builder(sealed).open().await.unwrap())))
-}
 
-macro_rules! composed_laws {
-    ($($name:ident => |$store:ident| $call:expr),+ $(,)?) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                let name = stringify!($name).replace('_', "-");
-                let $store = super::composed(&format!("stack-{name}")).await;
-                within($call).await;
-            }
-        )+
-    };
+    main!(make);
+    race!(make);
+    uploads!(make);
+    uploads_with_attributes!(make);
 }
 
 mod over_the_composition {
     use super::*;
 
-    composed_laws! {
-        put_get_delete_list => |store| laws::put_get_delete_list(&store),
-        put_get_attributes => |store| laws::put_get_attributes(&store),
-        get_opts => |store| laws::get_opts(&store),
-        put_opts_with_updates => |store| laws::put_opts(&store, true),
-        stream_get => |store| laws::stream_get(&store),
-        list_uses_directories_correctly => |store| laws::list_uses_directories_correctly(&store),
-        list_with_delimiter => |store| laws::list_with_delimiter(&store),
-        list_with_offset_exclusivity => |store| laws::list_with_offset_exclusivity(&store),
-        rename_and_copy => |store| laws::rename_and_copy(&store),
-        copy_if_not_exists => |store| laws::copy_if_not_exists(&store),
-        copy_rename_nonexistent_object => |store| laws::copy_rename_nonexistent_object(&store),
-        multipart => |store| laws::multipart(&store, &store),
-        multipart_with_opts => |store| laws::multipart_with_opts(&store, &store),
-        multipart_put_part_out_of_order => |store| laws::multipart_put_part_out_of_order(&store, &store),
-        multipart_race_condition => |store| laws::multipart_race_condition(&store, true),
-        multipart_out_of_order => |store| laws::multipart_out_of_order(&store),
-        list_paginated => |store| laws::list_paginated(&store, &store),
-        get_nonexistent_object => |store| async move {
-            let error = laws::get_nonexistent_object(&store, None).await.unwrap_err();
-            assert!(matches!(error, object_store::Error::NotFound { .. }), "{error}");
-        },
+    async fn make(name: String) -> Place {
+        let buckets = ["a", "b", "c"].map(|at| Arc::new(bucket(&format!("stack-{name}-{at}"))) as _);
+        Place(composed(buckets).await, None)
     }
+
+    main!(make);
+    race!(make);
+    uploads!(make);
+    uploads_with_attributes!(make);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
