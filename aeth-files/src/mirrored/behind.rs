@@ -37,9 +37,20 @@ impl Line {
     }
 }
 
+/// A flaw, and the number of the note that told it last.
+#[derive(Debug, Clone, Copy)]
+struct Noted {
+    flaw: Flaw,
+    number: u64,
+}
+
+type Flaws = BTreeMap<(usize, BlobPath), Noted>;
+
 #[derive(Debug, Default)]
 struct State {
-    flaws: BTreeMap<(usize, BlobPath), Flaw>,
+    flaws: Flaws,
+    /// The number of the last note.
+    last: u64,
     file: Option<File>,
 }
 
@@ -75,12 +86,12 @@ impl Behind {
                     flaws.remove(&(at, line.path));
                 } else {
                     let flaw = if line.spoiled { Flaw::Spoiled } else { Flaw::Behind };
-                    flaws.insert((at, line.path), flaw);
+                    flaws.insert((at, line.path), Noted { flaw, number: 0 });
                 }
             }
             file = Some(begin(path, &names, &flaws).map_err(shown)?);
         }
-        Ok(Self { names, path, state: Mutex::new(State { flaws, file }), added: Notify::new() })
+        Ok(Self { names, path, state: Mutex::new(State { flaws, last: 0, file }), added: Notify::new() })
     }
 
     /// A location missed a write.
@@ -95,33 +106,54 @@ impl Behind {
 
     fn note(&self, at: usize, path: &BlobPath, flaw: Flaw) {
         let mut state = self.state.lock();
-        let before = state.flaws.get(&(at, path.clone())).copied();
-        if before.is_some_and(|before| before >= flaw) {
+        state.last += 1;
+        let number = state.last;
+        if let Some(noted) = state.flaws.get_mut(&(at, path.clone()))
+            && noted.flaw >= flaw
+        {
+            noted.number = number;
             return;
         }
-        state.flaws.insert((at, path.clone()), flaw);
+        state.flaws.insert((at, path.clone()), Noted { flaw, number });
         self.append(&mut state, at, path, Some(flaw));
         drop(state);
         self.added.notify_one();
     }
 
-    /// A copy is in order again.
-    pub(super) fn done(&self, at: usize, path: &BlobPath) {
-        self.remove(at, path, Flaw::Spoiled);
+    /// How far the notes go. Whoever looks at copies takes this before: what is noted later he has not seen.
+    pub(super) fn last(&self) -> u64 {
+        self.state.lock().last
+    }
+
+    /// A copy is in order again, as far as was noted until then.
+    pub(super) fn done(&self, at: usize, path: &BlobPath, until: u64) {
+        self.remove(at, path, Flaw::Spoiled, until);
     }
 
     /// A location has the right version: a write that it missed is there. Whether the bytes are good, that does not tell.
-    pub(super) fn caught_up(&self, at: usize, path: &BlobPath) {
-        self.remove(at, path, Flaw::Behind);
+    pub(super) fn caught_up(&self, at: usize, path: &BlobPath, until: u64) {
+        self.remove(at, path, Flaw::Behind, until);
     }
 
-    fn remove(&self, at: usize, path: &BlobPath, up_to: Flaw) {
+    /// Good bytes have replaced a copy. Whether they are the newest is still to be seen.
+    pub(super) fn replaced(&self, at: usize, path: &BlobPath) {
         let mut state = self.state.lock();
-        if state.flaws.get(&(at, path.clone())).is_some_and(|flaw| *flaw > up_to) {
-            return;
+        if let Some(noted) = state.flaws.get_mut(&(at, path.clone()))
+            && noted.flaw == Flaw::Spoiled
+        {
+            noted.flaw = Flaw::Behind;
+            self.append(&mut state, at, path, Some(Flaw::Behind));
         }
-        if state.flaws.remove(&(at, path.clone())).is_none() {
-            return;
+    }
+
+    fn remove(&self, at: usize, path: &BlobPath, up_to: Flaw, until: u64) {
+        let mut state = self.state.lock();
+        let key = (at, path.clone());
+        match state.flaws.get(&key) {
+            Some(noted) if noted.flaw <= up_to && noted.number <= until => {
+                state.flaws.remove(&key);
+            }
+            _ => return,
         }
         if state.flaws.is_empty()
             && let Some(journal) = &self.path
@@ -149,7 +181,7 @@ impl Behind {
 
     /// The flaw of a copy, if it is known to have one.
     pub(super) fn flaw(&self, at: usize, path: &BlobPath) -> Option<Flaw> {
-        self.state.lock().flaws.get(&(at, path.clone())).copied()
+        self.state.lock().flaws.get(&(at, path.clone())).map(|noted| noted.flaw)
     }
 
     /// The paths of which a copy is to be mended, up to so many, from one on.
@@ -173,11 +205,11 @@ impl Behind {
 }
 
 /// Writes the journal anew and opens it for more.
-fn begin(path: &Path, names: &[String], flaws: &BTreeMap<(usize, BlobPath), Flaw>) -> std::io::Result<File> {
+fn begin(path: &Path, names: &[String], flaws: &Flaws) -> std::io::Result<File> {
     let mut text = Vec::new();
-    for ((at, path), flaw) in flaws {
+    for ((at, path), noted) in flaws {
         let Some(location) = names.get(*at) else { continue };
-        text.extend(serde_json::to_vec(&Line::new(location, path, Some(*flaw)))?);
+        text.extend(serde_json::to_vec(&Line::new(location, path, Some(noted.flaw)))?);
         text.push(b'\n');
     }
     let mut beside = path.as_os_str().to_owned();
@@ -204,7 +236,7 @@ mod tests {
         behind.add(1, &path);
         behind.spoil(1, &path);
         // That the version is right says nothing of the bytes.
-        behind.caught_up(1, &path);
+        behind.caught_up(1, &path, behind.last());
         assert_eq!(behind.flaw(1, &path), Some(Flaw::Spoiled));
         for _ in 0..2 {
             let again = open();
@@ -214,8 +246,25 @@ mod tests {
             );
         }
         let again = open();
-        again.caught_up(0, &path);
-        again.done(1, &path);
+        again.caught_up(0, &path, again.last());
+        again.replaced(1, &path);
+        assert_eq!((open().flaw(0, &path), open().flaw(1, &path)), (None, Some(Flaw::Behind)));
+        again.done(1, &path, again.last());
         assert_eq!((open().flaw(0, &path), open().flaw(1, &path)), (None, None));
+    }
+
+    #[test]
+    fn what_is_noted_after_the_look_stays_noted() {
+        let behind = Behind::open(vec!["a".to_owned()], None).unwrap();
+        let path = BlobPath::new("blob").unwrap();
+        behind.add(0, &path);
+        let before = behind.last();
+        // A newer write is missed while a repair is under way.
+        behind.add(0, &path);
+        behind.caught_up(0, &path, before);
+        behind.done(0, &path, before);
+        assert_eq!(behind.flaw(0, &path), Some(Flaw::Behind));
+        behind.caught_up(0, &path, behind.last());
+        assert!(behind.is_empty());
     }
 }

@@ -30,43 +30,70 @@ pub struct Resynced {
 }
 
 impl Core {
-    /// Brings a version to a location that has an older one.
+    /// Brings a version to a location that has an older one, or a bad copy; true when that was necessary. `until` is
+    /// how far the notes went before anything was looked at.
     pub(super) async fn bring(
         self: &Arc<Self>,
         at: usize,
         path: &BlobPath,
         current: &Replica,
         known: Option<Replica>,
-    ) -> Result<()> {
-        let Some(target) = self.locations.get(at) else { return Ok(()) };
+        until: u64,
+    ) -> Result<bool> {
+        let Some(target) = self.locations.get(at) else { return Ok(false) };
         let spoiled = self.is_spoiled(at, path);
         let there = match known {
             Some(replica) => replica,
             None => target.look(path).await?,
         };
-        if there.rank() > current.rank() || (there.rank() == current.rank() && !spoiled) {
-            self.behind.caught_up(at, path);
-            return Ok(());
+        let same = there.rank() == current.rank();
+        if same && there.dead {
+            // No bytes, so no bad ones.
+            self.behind.done(at, path, until);
+            return Ok(false);
+        }
+        if there.rank() > current.rank() || (same && !spoiled) {
+            self.behind.caught_up(at, path, until);
+            return Ok(false);
         }
         let mode = if target.swaps { native_mode(&there)? } else { PutMode::Overwrite };
         let mut failure = Error::unavailable("no location has the newest copy").with_component("mirrored");
-        for source in self.ranked(None).into_iter().filter(|source| *source != at) {
-            // What is bad there must not become bad here.
-            if self.is_spoiled(source, path) {
-                continue;
-            }
+        let mut sources: Vec<usize> = self.ranked(None).into_iter().filter(|source| *source != at).collect();
+        // What is bad there must not become bad here: those that are in question come last, and must prove it.
+        sources.sort_by_key(|source| self.is_spoiled(*source, path));
+        for source in sources {
             match self.bring_from(source, at, path, current, mode.clone()).await {
                 Ok(()) => {
                     self.repairs.increment();
-                    self.behind.done(at, path);
-                    return Ok(());
+                    self.behind.done(at, path, until);
+                    return Ok(true);
                 }
                 // Somebody else has written it there; the next look tells what.
                 Err(error) if is_refusal(&error) && !error.is_not_found() => return Err(error),
                 Err(error) => failure = error,
             }
         }
+        // Nobody else has it. It may have been the reading that went wrong, and not the copy.
+        if same && self.is_proven(at, path, current).await {
+            self.behind.done(at, path, until);
+            return Ok(false);
+        }
         Err(failure)
+    }
+
+    /// Whether the copy of a location has the bytes of which the checksum is known.
+    async fn is_proven(&self, at: usize, path: &BlobPath, current: &Replica) -> bool {
+        let Some(location) = self.locations.get(at) else { return false };
+        let opened = location.call(Duration::ZERO, location.store.get_opts(path, GetOptions::default())).await;
+        let Ok(blob) = opened else { return false };
+        let replica = Replica::of(blob.meta.clone());
+        let Some(sum) = replica.sum().filter(|_| replica.rank() == current.rank()) else { return false };
+        let size = blob.meta.size;
+        if size > SHORT {
+            return false;
+        }
+        let collected = location.call(Duration::ZERO, collect_stream(blob.body, SHORT)).await;
+        collected.is_ok_and(|bytes| bytes.len() as u64 == size && summed(&bytes) == sum)
     }
 
     async fn bring_from(
@@ -79,6 +106,7 @@ impl Core {
     ) -> Result<()> {
         let Some(source) = self.locations.get(from) else { return Err(Error::not_found("no location")) };
         let missing = || Error::not_found("the location has another version").with_component("mirrored");
+        let bad = || Error::corrupt("the copy is bad").with_component(source.name.clone());
         let blob = source.call(Duration::ZERO, source.store.get_opts(path, GetOptions::default())).await?;
         let replica = Replica::of(blob.meta.clone());
         if replica.rank() != current.rank() {
@@ -86,11 +114,14 @@ impl Core {
         }
         let size = blob.meta.size;
         let sum = replica.sum();
+        if self.is_spoiled(from, path) && (size > SHORT || sum.is_none()) {
+            return Err(bad());
+        }
         let body = if size <= SHORT {
             let collected = source.call(Duration::ZERO, collect_stream(blob.body, SHORT)).await?;
             if collected.len() as u64 != size || sum.is_some_and(|sum| sum != summed(&collected)) {
                 self.behind.spoil(from, path);
-                return Err(Error::corrupt("the copy is bad").with_component(source.name.clone()));
+                return Err(bad());
             }
             Body::Bytes(collected)
         } else {
@@ -119,6 +150,7 @@ impl Core {
     /// Brings all copies of a blob up to date; true when one was not.
     pub(super) async fn repair(self: &Arc<Self>, path: &BlobPath) -> Result<bool> {
         let _shared = self.share(path).await;
+        let until = self.behind.last();
         let looks = self.locations.iter().map(|location| location.look(path));
         let looks = futures_util::future::join_all(looks).await;
         let mut failure = None;
@@ -135,13 +167,8 @@ impl Core {
         let (current, _) = self.sound(path, &seen).await;
         let mut repaired = false;
         for (at, replica) in seen {
-            let spoiled = self.is_spoiled(at, path);
-            if replica.rank() == current.rank() && !spoiled {
-                self.behind.caught_up(at, path);
-                continue;
-            }
-            match self.bring(at, path, &current, Some(replica)).await {
-                Ok(()) => repaired = true,
+            match self.bring(at, path, &current, Some(replica), until).await {
+                Ok(brought) => repaired |= brought,
                 Err(error) => failure = Some(error),
             }
         }

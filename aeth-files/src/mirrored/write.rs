@@ -172,6 +172,7 @@ impl Core {
         let _shared = self.share(path).await;
         let mut payload = Some(payload);
         for _ in 0..ATTEMPTS {
+            let until = self.behind.last();
             let seen = self.survey(path, Some(self.primary)).await?;
             let current = newest(&seen);
             check_mode(&options.mode, &current)?;
@@ -179,7 +180,7 @@ impl Core {
             let Some(replica) = replica else { return Err(busy(path)) };
             if replica.rank() < current.rank() {
                 // It missed a write: it must know of it before it can decide.
-                self.bring(self.primary, path, &current, Some(replica.clone())).await?;
+                self.bring(self.primary, path, &current, Some(replica.clone()), until).await?;
                 continue;
             }
             let version = self.hybrid.next(current.version);
@@ -268,8 +269,12 @@ impl Core {
                 PutMode::Overwrite
             };
             match self.put_at(at, writing, Body::Bytes(bytes.clone()), mode).await {
+                Ok(()) => {
+                    self.behind.replaced(at, &writing.path);
+                    return Ok(None);
+                }
                 Err(error) if is_refusal(&error) => {}
-                done => return done.map(|()| None),
+                Err(error) => return Err(error),
             }
         }
         Err(busy(&writing.path))
@@ -320,6 +325,7 @@ impl Core {
     /// Brings what the primary has to the others.
     async fn spread_from_primary(self: &Arc<Self>, path: &BlobPath) -> Result<Spread> {
         let Some(primary) = self.locations.get(self.primary) else { return Ok(Spread::default()) };
+        let until = self.behind.last();
         let current = primary.look(path).await?;
         let (sender, mut answers) = mpsc::unbounded_channel::<Answer>();
         let mut spread = Spread::default();
@@ -330,7 +336,7 @@ impl Core {
             let shared = self.share(&path).await;
             drop(self.tasks.spawn(async move {
                 let _shared = shared;
-                let answer = core.bring(at, &path, &current, None).await.map(|()| None);
+                let answer = core.bring(at, &path, &current, None, until).await.map(|_| None);
                 if answer.is_err() {
                     core.behind.add(at, &path);
                 }
