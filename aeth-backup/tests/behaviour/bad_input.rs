@@ -44,6 +44,11 @@ impl Damage {
     }
 }
 
+/// A description without the number of links: another name of the file may be in a directory that is lost, and named.
+fn without_links(text: &str) -> String {
+    text.split(' ').enumerate().filter(|(at, _)| *at != 4).map(|(_, part)| part).collect::<Vec<_>>().join(" ")
+}
+
 /// Every file of a lone repository, damaged in every way: no operation panics, succeeds wrongly or makes it worse, and
 /// what is said names the file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,7 +128,8 @@ async fn damage_of_every_kind_in_every_file_is_named_and_makes_nothing_worse() {
                                     .skipped
                                     .iter()
                                     .any(|item| item.path.contains(path.to_str().unwrap_or("?")));
-                                let same = describe(&source).get(&path) == Some(&text);
+                                let same = describe(&source).get(&path).map(|text| without_links(text))
+                                    == Some(without_links(&text));
                                 assert!(
                                     skipped || same || !target.path().join(&path).is_file(),
                                     "{damage:?}: {path:?} is wrong and not named"

@@ -36,7 +36,7 @@ const EVILS: &[(&str, Change)] = &[
 async fn open(below: &[MemoryStore], plans: &[FaultPlan], first: usize, journal: Option<&Path>) -> Mirrored {
     let mut builder = Mirrored::builder()
         .primary("a")
-        .request_limit(Duration::from_millis(100))
+        .request_limit(Duration::from_secs(1))
         .drain_every(Duration::from_millis(5));
     for at in (0..below.len()).map(|at| (at + first) % below.len()) {
         let store = FaultyStore::new(below[at].clone(), plans[at].clone());
