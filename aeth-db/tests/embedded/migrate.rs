@@ -92,3 +92,28 @@ async fn handles_that_start_at_once_apply_once() {
     from.sort_unstable();
     assert_eq!(from, [0, 2, 2, 2]);
 }
+
+#[tokio::test]
+async fn migrations_of_sqlx_run_over_our_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let steps = dir.path().join("migrations");
+    std::fs::create_dir(&steps).unwrap();
+    std::fs::write(steps.join("1_users.sql"), "CREATE TABLE users (id INTEGER PRIMARY KEY)").unwrap();
+    let db = open(dir.path()).await;
+    for known in [1, 2, 2] {
+        if known == 2 {
+            std::fs::write(steps.join("2_mail.sql"), "ALTER TABLE users ADD COLUMN mail TEXT").unwrap();
+        }
+        let migrator = sqlx::migrate::Migrator::new(steps.clone()).await.unwrap();
+        let mut conn = db.sqlite().unwrap().write().await.unwrap();
+        migrator.run(conn.bare().unwrap()).await.unwrap();
+        let applied: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations").fetch_one(&mut conn).await.unwrap();
+        assert_eq!(applied, known);
+    }
+    // Ours do not disturb them.
+    let ours = Migrations::new("app").step(1, "notes", "CREATE TABLE notes (body TEXT)");
+    assert_eq!(db.migrate(&ours).await.unwrap().to, 1);
+    let mut conn = db.sqlite().unwrap().write().await.unwrap();
+    sqlx::query("INSERT INTO users (id, mail) VALUES (1, 'a')").execute(&mut conn).await.unwrap();
+}

@@ -1,6 +1,6 @@
 //! Transactions: repeated when chance was against them, and only then.
 
-use crate::support::{execute, fresh, number, psql, read_number, with};
+use crate::support::{execute, fresh, number, psql, read_number, until, with};
 use aeth_core::{ErrorKind, Retry};
 use aeth_db::{Consistency, Isolation, Migrations, PostgresDatabase, TransactError, TransactOptions};
 use std::sync::Arc;
@@ -188,4 +188,28 @@ async fn migrations_are_applied_once_by_many_and_watched() {
     let mut reader = db.read(Consistency::Strong).await.unwrap();
     let count = async |reader: &mut aeth_db::PostgresConn| number(reader, "SELECT count(*) FROM t").await;
     assert_eq!(count(&mut reader).await, 1);
+}
+
+/// sqlx's migrations take a session lock, which the connection must not carry to the next one who gets it.
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_of_sqlx_run_over_our_connection() {
+    let (db, name) = with(|options| options.max_connections(4)).await;
+    let dir = testkit::temp_dir();
+    std::fs::write(dir.path().join("1_users.sql"), "CREATE TABLE users (id int PRIMARY KEY)").unwrap();
+    std::fs::write(dir.path().join("2_mail.sql"), "ALTER TABLE users ADD COLUMN mail text").unwrap();
+    let migrator = sqlx::migrate::Migrator::new(dir.path().to_owned()).await.unwrap();
+    let runs = (0..6).map(|_| async {
+        let mut conn = db.write().await.unwrap();
+        migrator.run(conn.bare().unwrap()).await.unwrap();
+    });
+    futures_util::future::join_all(runs).await;
+    assert_eq!(psql(&name, "SELECT count(*) FROM _sqlx_migrations WHERE success"), "2");
+    until("the release of the lock", async || {
+        let held = "SELECT count(*) FROM pg_locks JOIN pg_database ON database = pg_database.oid \
+                    WHERE locktype = 'advisory' AND datname = current_database()";
+        psql(&name, held) == "0"
+    })
+    .await;
+    let mut conn = db.write().await.unwrap();
+    sqlx::query("INSERT INTO users VALUES ($1, $2)").bind(1).bind("a").execute(&mut conn).await.unwrap();
 }
