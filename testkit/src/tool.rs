@@ -88,6 +88,15 @@ pub(crate) fn azurite() -> Result<PathBuf, Missing> {
     }
 }
 
+/// rclone: `AETH_RCLONE`, else the one in the tests' Python environment.
+pub(crate) fn rclone() -> Result<PathBuf, Missing> {
+    let installed = || Some(python().ok()?.parent()?.join("rclone"));
+    let candidate = std::env::var_os("AETH_RCLONE").map(PathBuf::from).or_else(installed);
+    candidate
+        .filter(|file| file.is_file())
+        .ok_or_else(|| Missing { tool: "rclone".into(), remedy: "cargo xtask setup".into() })
+}
+
 /// Stock restic, bound to one repository and its password.
 #[derive(Clone, Debug)]
 pub struct Restic {

@@ -17,16 +17,19 @@ pub(super) fn from_dal(error: opendal::Error) -> Error {
             .with_remedy("narrow the adapter's claims with `aeth_core::blob::probe`"),
         Theirs::ConfigInvalid => Error::invalid("the service is not configured rightly")
             .with_remedy("check that the bucket and the endpoint exist, and see the cause"),
-        Theirs::IsADirectory | Theirs::NotADirectory => {
-            Error::invalid("the service cannot hold a blob beside blobs whose paths extend its own")
-                .with_remedy("choose another path")
-        }
+        Theirs::IsADirectory | Theirs::NotADirectory => extended(),
         Theirs::RangeNotSatisfied => Error::invalid("the range starts past the end"),
         Theirs::RateLimited => made(ErrorKind::Busy, "the service allows no more requests at the moment"),
         _ => of_cause(&error),
     };
     let made = if error.is_persistent() { made.with_retry(Retry::Exhausted) } else { made };
     made.with_source(error)
+}
+
+/// A service with true directories has a file or a directory at a path, not both.
+pub(super) fn extended() -> Error {
+    Error::invalid("the service cannot hold a blob beside blobs whose paths extend its own")
+        .with_remedy("choose another path, or remove the directory if it is empty")
 }
 
 /// What is wrong below the service.
@@ -36,10 +39,7 @@ fn of_cause(error: &opendal::Error) -> Error {
         if let Some(io) = found.downcast_ref::<std::io::Error>() {
             use std::io::ErrorKind as Io;
             if matches!(io.kind(), Io::NotADirectory | Io::IsADirectory | Io::DirectoryNotEmpty) {
-                return Error::invalid(
-                    "the service cannot hold a blob beside blobs whose paths extend its own",
-                )
-                .with_remedy("choose another path");
+                return extended();
             }
             if io.kind() == Io::InvalidFilename {
                 return Error::invalid("the service does not take this path");

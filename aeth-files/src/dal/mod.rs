@@ -52,7 +52,9 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 ///   changed are refused.
 /// - **Copies**: where the service cannot copy (under a condition, with other attributes), through this process.
 /// - **Checksums** and stated lengths are verified before a blob becomes visible.
-/// - **Deletes** answer for each path by itself, and what is missing is gone.
+/// - **Deletes** answer for each path by itself, and what is missing is gone. A service that would delete a directory
+///   with all that is in it (WebDAV) is asked first whether the path is a file; nor is such a directory replaced by a
+///   blob, even when it is empty.
 ///
 /// Services over HTTP use the client that the host installed in opendal, or the one that its feature
 /// `http-transport-reqwest` brings. Retries are the host's: give the operator no `RetryLayer` under a host's policy, it would multiply the attempts.
@@ -171,6 +173,13 @@ impl OpendalAdapter {
             return Err(Error::unsupported("the service does not keep control characters in paths")
                 .with_remedy("choose a path without them"));
         }
+        // The longest name of a file (POSIX, NAME_MAX of common file systems); servers fail with whatever comes to them.
+        if self.staged && text.split('/').any(|name| name.len() > 255) {
+            return Err(Error::unsupported(
+                "the service keeps blobs as files, and a name is too long for one",
+            )
+            .with_remedy("choose a path whose segments have at most 255 bytes"));
+        }
         if self.is_staging(text) {
             return Err(Error::invalid("this directory is for unfinished files")
                 .with_remedy("choose another path, or another staging directory"));
@@ -190,6 +199,13 @@ impl OpendalAdapter {
 
     async fn delete_one(&self, path: &BlobPath) -> Result<()> {
         let place = self.place(path)?;
+        if options::takes_directories(self.operator.info().scheme()) {
+            match self.find(place).await {
+                Ok(_) => {}
+                Err(missing) if missing.is_not_found() => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
         match self.call(self.operator.delete(place)).await {
             Ok(()) => Ok(()),
             // A directory of the service is no blob.

@@ -103,6 +103,17 @@ pub(super) fn shows_unfinished(scheme: &str) -> bool {
     IN_PLACE.contains(&scheme)
 }
 
+/// True for a service whose files are on another machine.
+pub(super) fn is_remote(scheme: &str) -> bool {
+    !matches!(scheme, "fs" | "monoiofs" | "compfs")
+}
+
+/// True for a service that deletes a directory, or puts a file in its place, with everything below it (RFC 4918,
+/// sections 9.6.1 and 9.9.3).
+pub(super) fn takes_directories(scheme: &str) -> bool {
+    matches!(scheme, "webdav" | "webhdfs" | "hdfs" | "hdfs-native" | "alluxio" | "dbfs")
+}
+
 /// What the service's own claims mean in this contract, where the adapter holds them.
 pub(super) fn claims(scheme: &str, theirs: &Theirs, staged: bool) -> Capabilities {
     let marks = theirs.read_with_if_match || theirs.stat_with_if_match;

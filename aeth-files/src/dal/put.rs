@@ -1,6 +1,7 @@
 //! Writing.
 
-use super::OpendalAdapter;
+use super::error::extended;
+use super::{OpendalAdapter, options};
 use crate::checksum::{Verifier, check_length};
 use aeth_core::blob::{Capability, ETag, PutMode, PutOptions, PutResult};
 use aeth_core::{BlobPath, Body, ByteStream, Clock, ClockExt, Error, ErrorKind, Result, Tasks};
@@ -108,10 +109,7 @@ impl OpendalAdapter {
             };
         }
         if held {
-            return Err(Error::unsupported(format!(
-                "the service takes no more than {limit} bytes in such a put"
-            ))
-            .with_remedy("put it without a condition, or raise `conditional_limit`"));
+            return Err(too_long(limit));
         }
         let mut unfinished = self.open(place, None, write).await?;
         self.send(&mut unfinished, first, &mut source).await?;
@@ -143,23 +141,60 @@ impl OpendalAdapter {
     ) -> Result<PutResult> {
         let staged = format!("{}/{}", self.options.staging, crate::random::hex::<16>()?);
         let mut unfinished = self.open(&staged, Some(staged.clone()), write).await?;
-        self.send(&mut unfinished, Bytes::new(), &mut source).await?;
+        if self.theirs.write_can_multi {
+            self.send(&mut unfinished, Bytes::new(), &mut source).await?;
+        } else {
+            // Some services take a file in one piece.
+            let limit = self.options.conditional_limit;
+            let (bytes, whole) = gather(&mut source, limit).await?;
+            if !whole {
+                return Err(too_long(limit));
+            }
+            self.write(&mut unfinished, bytes).await?;
+        }
         self.close(&mut unfinished).await?;
         self.publish(&staged, place, create).await?;
         unfinished.staged = None;
         Ok(PutResult::default().with_size(source.total))
     }
 
-    /// Renames a file over another. Directories without any file in them, which deletes leave, are not in the way.
+    /// Renames a file over another. Directories without any file in them, which deletes leave, are not in the way,
+    /// unless the service would replace a directory with all that is in it by then: there they are.
     pub(super) async fn publish(&self, from: &str, to: &str, create: bool) -> Result<()> {
-        let options = || RenameOptions { if_not_exists: create };
-        let renamed = self.call(self.operator.rename_options(from, to, options())).await;
+        let rename =
+            || self.call(self.operator.rename_options(from, to, RenameOptions { if_not_exists: create }));
+        // A server may do anything with a directory in the way.
+        let scheme = self.operator.info().scheme();
+        let below = format!("{to}/");
+        let in_the_way = options::is_remote(scheme)
+            && self.call(self.operator.stat(&below)).await.is_ok_and(|found| found.is_dir());
+        if in_the_way && (options::takes_directories(scheme) || !self.clear(to).await?) {
+            return Err(extended());
+        }
+        let kinds = [ErrorKind::AlreadyExists, ErrorKind::Precondition];
+        let renamed = match rename().await {
+            Err(error) if error.kind() == ErrorKind::Invalid && self.clear(to).await? => rename().await,
+            renamed => renamed,
+        };
         match renamed {
-            Err(error) if error.kind() == ErrorKind::Invalid && self.clear(to).await? => {
-                self.call(self.operator.rename_options(from, to, options())).await
+            Err(error) if !kinds.contains(&error.kind()) && self.is_extended(to).await => {
+                Err(extended().with_source(error))
             }
             renamed => renamed,
         }
+    }
+
+    /// Whether there are blobs whose paths this one extends, or that extend it.
+    async fn is_extended(&self, place: &str) -> bool {
+        for (end, _) in place.match_indices('/') {
+            if let Some(above) = place.get(..end)
+                && self.find(above).await.is_ok()
+            {
+                return true;
+            }
+        }
+        let below = format!("{place}/");
+        self.call(self.operator.stat(&below)).await.is_ok_and(|found| found.is_dir())
     }
 
     /// Removes a directory that has no file in it; false when there is none or it has one.
@@ -201,12 +236,17 @@ impl OpendalAdapter {
     async fn send(&self, unfinished: &mut Unfinished, first: Bytes, source: &mut Source) -> Result<()> {
         let mut chunk = Some(first);
         while let Some(bytes) = chunk {
-            if let (Some(writer), false) = (&mut unfinished.writer, bytes.is_empty()) {
-                self.call(writer.write(bytes)).await?;
-            }
+            self.write(unfinished, bytes).await?;
             chunk = source.next().await?;
         }
         Ok(())
+    }
+
+    async fn write(&self, unfinished: &mut Unfinished, bytes: Bytes) -> Result<()> {
+        match (&mut unfinished.writer, bytes.is_empty()) {
+            (Some(writer), false) => self.call(writer.write(bytes)).await,
+            _ => Ok(()),
+        }
     }
 
     async fn close(&self, unfinished: &mut Unfinished) -> Result<Metadata> {
@@ -217,6 +257,11 @@ impl OpendalAdapter {
         unfinished.writer = None;
         Ok(closed)
     }
+}
+
+fn too_long(limit: u64) -> Error {
+    Error::unsupported(format!("the service takes no more than {limit} bytes in such a put"))
+        .with_remedy("put it without a condition, or raise `conditional_limit`")
 }
 
 /// Reads up to `limit` bytes, and says whether that is all.

@@ -84,7 +84,8 @@ impl Core {
     /// Whether the copy of a location has the bytes of which the checksum is known.
     async fn is_proven(&self, at: usize, path: &BlobPath, current: &Replica) -> bool {
         let Some(location) = self.locations.get(at) else { return false };
-        let opened = location.call(Duration::ZERO, location.store.get_opts(path, GetOptions::default())).await;
+        let opened =
+            location.call(Duration::ZERO, location.store.get_opts(path, GetOptions::default())).await;
         let Ok(blob) = opened else { return false };
         let replica = Replica::of(blob.meta.clone());
         let Some(sum) = replica.sum().filter(|_| replica.rank() == current.rank()) else { return false };

@@ -15,3 +15,4 @@ mod object_store_inward;
 mod object_store_outward;
 mod object_store_s3;
 mod opendal;
+mod rclone;

@@ -24,6 +24,7 @@ const NEEDS: &[Need] = &[
     Need { what: "PostgreSQL", packages: &["postgresql"], present: || testkit::postgres_bin().is_ok() },
     Need { what: "PgBouncer", packages: &["pgbouncer"], present: || found("pgbouncer") },
     Need { what: "OpenSSL", packages: &["openssl"], present: || found("openssl") },
+    Need { what: "the client of SSH", packages: &["openssh-client"], present: || found("ssh") },
     Need { what: "Python with venv", packages: &["python3", "python3-venv"], present: python::usable },
     Need { what: "promtool", packages: &["prometheus"], present: || found("promtool") },
     Need { what: "Node.js", packages: &["nodejs", "npm"], present: || found("node") && found("npm") },

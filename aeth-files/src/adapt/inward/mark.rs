@@ -13,8 +13,9 @@ pub(super) fn mark(engine: Engine, e_tag: Option<&str>, version: Option<&str>) -
         (true, Some(version), e_tag) => {
             Some(ETag::new(format!("{version}{BETWEEN}{}", e_tag.unwrap_or_default())))
         }
-        // Azure's listings leave out the quotes that its headers have around the same tag.
-        (_, _, Some(bare)) if engine == Engine::Azure && !bare.ends_with('"') => {
+        // The listings of Azure, and of some servers with the protocol of S3, leave out the quotes that their headers
+        // have around the same tag.
+        (_, _, Some(bare)) if matches!(engine, Engine::Azure | Engine::S3) && !bare.ends_with('"') => {
             Some(ETag::new(format!("\"{bare}\"")))
         }
         (_, _, e_tag) => e_tag.map(ETag::new),
@@ -41,7 +42,9 @@ mod tests {
         assert_eq!(given.as_str(), "\"a@b\"");
         assert_eq!(state(Engine::S3, &given).unwrap().e_tag.unwrap(), "\"a@b\"");
         for text in ["0x1", "\"0x1\""] {
-            assert_eq!(mark(Engine::Azure, Some(text), None).unwrap().as_str(), "\"0x1\"");
+            for engine in [Engine::Azure, Engine::S3] {
+                assert_eq!(mark(engine, Some(text), None).unwrap().as_str(), "\"0x1\"");
+            }
         }
         let given = mark(Engine::Gcs, Some("\"a\""), Some("17")).unwrap();
         let back = state(Engine::Gcs, &given).unwrap();
