@@ -11,9 +11,13 @@ const SALT: usize = 64;
 /// One file below `keys/`: plain JSON. A repository has one per password.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct KeyFile {
-    pub(crate) created: NodeTime,
-    pub(crate) username: String,
-    pub(crate) hostname: String,
+    // rustic leaves these out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) created: Option<NodeTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) username: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hostname: Option<String>,
     kdf: String,
     #[serde(rename = "N")]
     n: u64,
@@ -38,9 +42,9 @@ impl KeyFile {
         let sealed = params.derive(password, &salt)?.seal(&master.to_json()?)?;
         let (n, r, p) = params.numbers();
         Ok(Self {
-            created,
-            username,
-            hostname,
+            created: Some(created),
+            username: Some(username),
+            hostname: Some(hostname),
             kdf: "scrypt".into(),
             n,
             r,

@@ -1,6 +1,6 @@
 //! Index files: which blob lies where in which pack.
 
-use super::{BlobEntry, BlobKind};
+use super::{BlobEntry, BlobKind, null_is_default};
 use crate::Id;
 use aeth_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -20,14 +20,16 @@ pub(crate) struct IndexPack {
 
 #[derive(Serialize, Deserialize)]
 struct IndexJson {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     supersedes: Vec<Id>,
+    #[serde(deserialize_with = "null_is_default")]
     packs: Vec<PackJson>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct PackJson {
     id: Id,
+    #[serde(deserialize_with = "null_is_default")]
     blobs: Vec<BlobJson>,
 }
 
@@ -38,7 +40,7 @@ struct BlobJson {
     kind: BlobKind,
     offset: u32,
     length: u32,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
     uncompressed_length: u32,
 }
 
@@ -81,5 +83,27 @@ impl IndexFile {
             Ok(IndexPack { id: pack.id, blobs: pack.blobs.into_iter().map(blob).collect::<Result<_>>()? })
         };
         Ok(Self { packs: json.packs.into_iter().map(pack).collect::<Result<_>>()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_nothing() {
+        let id = "ab".repeat(32);
+        let text = format!(
+            r#"{{"supersedes":null,"packs":[{{"id":"{id}","blobs":[{{"id":"{id}","type":"data","offset":0,"length":40,"uncompressed_length":null}}]}},{{"id":"{id}","blobs":null}}]}}"#
+        );
+        let index = IndexFile::parse(text.as_bytes()).unwrap();
+        let sizes: Vec<Vec<u32>> = index
+            .packs
+            .iter()
+            .map(|pack| pack.blobs.iter().map(|blob| blob.uncompressed).collect())
+            .collect();
+        assert_eq!(sizes, [vec![0], vec![]]);
+        assert!(IndexFile::parse(br#"{"packs":null}"#).unwrap().packs.is_empty());
+        assert!(IndexFile::parse(br#"{"packs":[{"id":null,"blobs":[]}]}"#).is_err());
     }
 }

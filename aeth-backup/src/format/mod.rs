@@ -30,3 +30,12 @@ pub use time::NodeTime;
 pub(crate) use time::{civil, days};
 pub(crate) use tree::{Tree, TreeWriter};
 pub(crate) use unpacked::{open_unpacked, seal_unpacked};
+
+/// `null` is what a missing field is, as Go reads JSON; rustic writes it.
+fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de> + Default,
+{
+    Ok(<Option<T> as serde::Deserialize>::deserialize(deserializer)?.unwrap_or_default())
+}

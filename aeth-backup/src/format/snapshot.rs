@@ -1,6 +1,6 @@
 //! Snapshot files.
 
-use super::NodeTime;
+use super::{NodeTime, null_is_default};
 use crate::Id;
 use aeth_core::Result;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub struct Snapshot {
     /// The root tree.
     pub tree: Id,
     /// What was backed up.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub paths: Vec<String>,
     /// The host that made it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -32,10 +32,10 @@ pub struct Snapshot {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub gid: u32,
     /// The exclude patterns in force.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub excludes: Vec<String>,
     /// Labels.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub tags: Vec<String>,
     /// The snapshot that this one was rewritten from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,10 +86,6 @@ pub struct SnapshotSummary {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn is_zero(value: &u32) -> bool {
     *value == 0
-}
-
-fn null_is_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Snapshot {

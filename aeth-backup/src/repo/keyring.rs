@@ -15,11 +15,11 @@ use aeth_core::{Error, ErrorKind, Result, Secret};
 pub struct KeyInfo {
     /// Its name.
     pub id: Id,
-    /// When it was made.
-    pub created: NodeTime,
-    /// Who made it.
+    /// When it was made, if its maker says so: rustic does not.
+    pub created: Option<NodeTime>,
+    /// Who made it; empty when that is not said.
     pub username: String,
-    /// The host it was made on.
+    /// The host it was made on; empty when that is not said.
     pub hostname: String,
     /// True for the one that this handle was opened with.
     pub current: bool,
@@ -43,6 +43,7 @@ impl Repository {
             }
             let KeyFile { created, username, hostname, .. } =
                 KeyFile::parse(&file).map_err(|error| error.with_key(format!("keys/{id}")))?;
+            let (username, hostname) = (username.unwrap_or_default(), hostname.unwrap_or_default());
             found.push(KeyInfo { id, created, username, hostname, current: id == current });
         }
         Ok(found)

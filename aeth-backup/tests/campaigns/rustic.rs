@@ -41,26 +41,30 @@ fn tree(at: &Path, seed: u64) {
     std::fs::remove_file(at.join("raw link")).unwrap();
 }
 
+/// rustic gives the root of what it saves or restores no time of its own.
+fn assert_same_but_for_the_root(source: &Path, target: &Path) {
+    for root in [source, target] {
+        std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let time = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+        std::fs::File::open(root).unwrap().set_times(time).unwrap();
+    }
+    assert_same_tree(source, target);
+}
+
 async fn assert_restores(repository: &Repository, source: &Path) {
     let target = tempfile::tempdir().unwrap();
     let latest = repository.snapshot("latest").await.unwrap();
     let options = RestoreOptions::new(target.path()).root(source.to_str().unwrap()).verify(true);
     let report = repository.restore(&latest, options).await.unwrap();
     assert!(report.is_complete(), "{report:?}");
-    assert_same_tree(source, target.path());
+    assert_same_but_for_the_root(source, target.path());
 }
 
 fn rustic_restores(repository: &Path, source: &Path) {
     let target = tempfile::tempdir().unwrap();
     let snapshot = format!("latest:{}", source.display());
     rustic(repository, &["restore", &snapshot, target.path().to_str().unwrap()]);
-    // It gives the root of what is restored no time of its own.
-    for root in [source, target.path()] {
-        let time = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
-        std::fs::File::open(root).unwrap().set_times(time).unwrap();
-        std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    }
-    assert_same_tree(source, target.path());
+    assert_same_but_for_the_root(source, target.path());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,11 +82,11 @@ async fn torture_rustic_keeps_our_house() {
         repository.backup(plan()).await.unwrap();
         rustic(&root, &["check", "--read-data"]);
         rustic_restores(&root, &source);
-        // It stores nothing that we have, cutting where we cut.
+        // It stores nothing that we have, cutting where we cut; only its directories are described otherwise.
         let before = bytes_below(&root.join("data"));
         rustic(&root, &["backup", source.to_str().unwrap()]);
         assert!(
-            bytes_below(&root.join("data")) < before + 20_000,
+            bytes_below(&root.join("data")) < before + 100_000,
             "version {version}: it stored again what we have"
         );
         assert_restores(&repository, &source).await;
@@ -122,7 +126,12 @@ async fn torture_we_keep_rustics_house() {
         let dir = tempfile::tempdir().unwrap();
         let (source, root) = (dir.path().join("source"), dir.path().join("r"));
         tree(&source, 62);
-        rustic(&root, &["init", "--set-version", version]);
+        if version == "1" {
+            // rustic makes none of the first version any more, and writes into it.
+            restic_ok(&root, &["init", "--repository-version", "1"]);
+        } else {
+            rustic(&root, &["init", "--set-version", version]);
+        }
         if let Some(level) = level {
             rustic(&root, &["config", "--set-compression", level]);
         }
@@ -151,7 +160,7 @@ async fn torture_we_keep_rustics_house() {
         assert!(pruned.removed_packs > 0, "{named}: {pruned:?}");
         rustic(&root, &["check", "--read-data"]);
         restic_ok(&root, &["check", "--read-data"]);
-        rustic_restores(&root, &source);
         assert_restores(&repository, &source).await;
+        rustic_restores(&root, &source);
     }
 }

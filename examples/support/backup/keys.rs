@@ -20,7 +20,8 @@ pub(super) async fn key(access: &Access, command: &Key, output: Output) -> Resul
             }
             let mut rows = vec![["", "ID", "User", "Host", "Created"].map(str::to_owned)];
             for key in &keys {
-                let time = key.created.to_string().replacen('T', " ", 1);
+                let time =
+                    key.created.map_or_else(String::new, |time| time.to_string().replacen('T', " ", 1));
                 rows.push([
                     if key.current { "*".into() } else { String::new() },
                     key.id.short(),
@@ -65,6 +66,6 @@ fn describe(key: &KeyInfo) -> serde_json::Value {
         "id": key.id.to_string(),
         "userName": key.username,
         "hostName": key.hostname,
-        "created": key.created.to_string(),
+        "created": key.created.map(|time| time.to_string()),
     })
 }
