@@ -33,9 +33,14 @@ impl Staging {
         for _ in 0..TRIES {
             let dir = objects.join(format!("{PREFIX}{}", random::hex::<8>()?));
             fs::create_dir(&dir).map_err(io)?;
-            let lock = File::open(&dir).map_err(io)?;
+            let lock = match File::open(&dir) {
+                Ok(lock) => lock,
+                // One that sweeps has seen it before it was locked.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(io(error)),
+            };
             lock.lock().map_err(io)?;
-            // One that sweeps may have seen it before it was locked.
+            // The same, while this waited for the lock.
             if dir.exists() {
                 let store = loose::Store::at(&dir, hash::Kind::Sha1);
                 return Ok(Self { dir, objects, store, _lock: lock });
@@ -103,11 +108,9 @@ fn sweep(objects: &Path) {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
         }
-        let held = match File::open(entry.path()) {
-            Ok(dir) => matches!(dir.try_lock(), Err(TryLockError::WouldBlock)),
-            Err(_) => true,
-        };
-        if !held {
+        let Ok(dir) = File::open(entry.path()) else { continue };
+        // Held until it is gone: whoever waits for the lock of one that is being removed must not get it before.
+        if !matches!(dir.try_lock(), Err(TryLockError::WouldBlock)) {
             drop(fs::remove_dir_all(entry.path()));
         }
     }
