@@ -48,7 +48,7 @@ pub(crate) fn everything() -> Result<()> {
     for need in NEEDS {
         println!("have {}", need.what);
     }
-    println!("have Tink and moto for Python in {}", python.display());
+    println!("have Tink, moto and rclone in {}", python.display());
     println!("have Azurite");
     Ok(())
 }
