@@ -163,17 +163,23 @@ impl OpendalAdapter {
     pub(super) async fn publish(&self, from: &str, to: &str, create: bool) -> Result<()> {
         let rename =
             || self.call(self.operator.rename_options(from, to, RenameOptions { if_not_exists: create }));
-        // A server may do anything with a directory in the way.
         let scheme = self.operator.info().scheme();
-        let below = format!("{to}/");
+        let takes = options::takes_directories(scheme);
+        // A server may do anything with a directory in the way.
         let in_the_way = options::is_remote(scheme)
-            && self.call(self.operator.stat(&below)).await.is_ok_and(|found| found.is_dir());
-        if in_the_way && (options::takes_directories(scheme) || !self.clear(to).await?) {
+            && match self.is_directory(to).await {
+                // Not to know it is not enough where all that is in it would go.
+                Err(error) if takes => return Err(error),
+                found => found.unwrap_or(false),
+            };
+        if in_the_way && (takes || !self.clear(to).await?) {
             return Err(extended());
         }
         let kinds = [ErrorKind::AlreadyExists, ErrorKind::Precondition];
         let renamed = match rename().await {
-            Err(error) if error.kind() == ErrorKind::Invalid && self.clear(to).await? => rename().await,
+            Err(error) if !takes && error.kind() == ErrorKind::Invalid && self.clear(to).await? => {
+                rename().await
+            }
             renamed => renamed,
         };
         match renamed {
@@ -193,8 +199,16 @@ impl OpendalAdapter {
                 return true;
             }
         }
+        self.is_directory(place).await.unwrap_or(false)
+    }
+
+    async fn is_directory(&self, place: &str) -> Result<bool> {
         let below = format!("{place}/");
-        self.call(self.operator.stat(&below)).await.is_ok_and(|found| found.is_dir())
+        match self.call(self.operator.stat(&below)).await {
+            Ok(found) => Ok(found.is_dir()),
+            Err(missing) if missing.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes a directory that has no file in it; false when there is none or it has one.

@@ -52,7 +52,8 @@ const PREFIX: &str = ".aeth-mirror";
 /// # What mends itself
 /// A read that sees a missing, old or bad copy has it brought up to date in the background. What a location missed
 /// is noted in a journal, and brought to it when it is back. [`resync`](Self::resync) compares everything, for the
-/// case that the journal was lost or others have written to a location.
+/// case that the journal was lost or others have written to a location. A copy that was found bad and that no other can
+/// replace stays in the journal, and health says so.
 ///
 /// # What is stored
 /// Each location has the blob as it is, with attributes whose names start with `aeth-mirror-`: the version, the

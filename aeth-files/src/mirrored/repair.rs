@@ -2,12 +2,13 @@
 
 use super::Core;
 use super::body::{SHORT, summed};
-use super::location::{DEAD, Replica, strip};
+use super::location::{DEAD, Location, Replica, strip};
 use super::write::{Writing, is_refusal, native_mode};
 use aeth_core::blob::{
-    BlobMeta, BlobStore, BlobStoreExt, Capability, GetOptions, ListOptions, PutMode, PutOptions,
+    Blob, BlobMeta, BlobStore, BlobStoreExt, Capability, GetOptions, ListOptions, PutMode, PutOptions,
 };
 use aeth_core::{BlobPath, Body, Error, Result, collect_stream};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
 use std::collections::BTreeMap;
@@ -88,13 +89,8 @@ impl Core {
             location.call(Duration::ZERO, location.store.get_opts(path, GetOptions::default())).await;
         let Ok(blob) = opened else { return false };
         let replica = Replica::of(blob.meta.clone());
-        let Some(sum) = replica.sum().filter(|_| replica.rank() == current.rank()) else { return false };
-        let size = blob.meta.size;
-        if size > SHORT {
-            return false;
-        }
-        let collected = location.call(Duration::ZERO, collect_stream(blob.body, SHORT)).await;
-        collected.is_ok_and(|bytes| bytes.len() as u64 == size && summed(&bytes) == sum)
+        let sum = replica.sum().filter(|_| replica.rank() == current.rank() && blob.meta.size <= SHORT);
+        sum.is_some() && matches!(whole(location, blob, sum).await, Ok(Some(_)))
     }
 
     async fn bring_from(
@@ -118,17 +114,18 @@ impl Core {
         if self.is_spoiled(from, path) && (size > SHORT || sum.is_none()) {
             return Err(bad());
         }
-        let body = if size <= SHORT {
-            let collected = source.call(Duration::ZERO, collect_stream(blob.body, SHORT)).await?;
-            if collected.len() as u64 != size || sum.is_some_and(|sum| sum != summed(&collected)) {
-                self.behind.spoil(from, path);
-                return Err(bad());
-            }
-            Body::Bytes(collected)
-        } else {
+        let mut meta = blob.meta.clone();
+        let body = if size > SHORT {
             Body::Once(blob.body, Some(size))
+        } else {
+            match whole(source, blob, sum).await? {
+                Some(bytes) => Body::Bytes(bytes),
+                None => {
+                    self.behind.spoil(from, path);
+                    return Err(bad());
+                }
+            }
         };
-        let mut meta = blob.meta;
         if meta.tags.is_none() && self.caps.has(Capability::Tags) {
             // Engines give tags only when they are asked for them.
             meta.tags = source.call(Duration::ZERO, source.store.head(path)).await?.tags;
@@ -250,6 +247,13 @@ impl Core {
             }
         }
     }
+}
+
+/// The bytes of a short copy; nothing when they are not what its length and its checksum, if it has one, say.
+async fn whole(location: &Location, blob: Blob, sum: Option<u64>) -> Result<Option<Bytes>> {
+    let bytes = location.call(Duration::ZERO, collect_stream(blob.body, SHORT)).await?;
+    let good = bytes.len() as u64 == blob.meta.size && sum.is_none_or(|sum| sum == summed(&bytes));
+    Ok(Some(bytes).filter(|_| good))
 }
 
 /// The write that makes the same copy elsewhere.

@@ -110,10 +110,7 @@ mod over_the_composition_on_azure {
         Place(composed(containers).await, None)
     }
 
-    main!(make);
-    race!(make);
-    uploads!(make);
-    uploads_with_attributes!(make);
+    every!(make);
 }
 
 /// Every claim is kept, and every law of it holds; those that are expected are among them.

@@ -45,10 +45,7 @@ mod over_s3 {
         Place::of(bucket(&name))
     }
 
-    main!(make);
-    race!(make);
-    uploads!(make);
-    uploads_with_attributes!(make);
+    every!(make);
 }
 
 mod over_the_composition {
@@ -59,10 +56,7 @@ mod over_the_composition {
         Place(composed(buckets).await, None)
     }
 
-    main!(make);
-    race!(make);
-    uploads!(make);
-    uploads_with_attributes!(make);
+    every!(make);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@
 
 use aeth_core::blob::{BlobStore, BlobStoreExt, Capability, probe};
 use aeth_core::conformance::blob_store::BlobSubject;
-use aeth_core::{BlobPath, Secret};
+use aeth_core::{BlobPath, ErrorKind, Secret};
 use aeth_files::opendal::{Operator, services};
 use aeth_files::{ObjectStoreAdapter, ObjectStoreAdapterOptions, OpendalAdapter, S3Options};
 use std::sync::Arc;
@@ -73,6 +73,13 @@ async fn the_laws_hold_over_webdav() {
     let server = Emulator::rclone_webdav();
     let service = services::Webdav::default().endpoint(&format!("http://127.0.0.1:{}", server.port()));
     let store = narrowed(Operator::new(service).unwrap()).await;
+    // What the protocol says of a delete of a directory, and of a file that is moved in its place, would take the blob.
+    let (above, blob) = (path("directory"), path("directory/blob"));
+    store.put(&blob, "hello").await.unwrap();
+    store.delete(&above).await.unwrap();
+    assert_eq!(store.put(&above, "x").await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(store.get_bytes(&blob).await.unwrap(), "hello");
+    store.delete(&blob).await.unwrap();
     let broken = [
         // A directory that became empty stays in the way: to remove it could remove what another writer put there.
         "a-path-may-extend-another-or-is-refused",
@@ -99,7 +106,8 @@ async fn over_sftp() {
 }
 
 #[test]
-#[ignore = "about one run in four, a read through opendal's client gets no answer within its 60 s; run it by name"]
+#[ignore = "in some runs a read through opendal's client gets no answer within its 60 s; to run it: \
+            cargo test -p aeth-files --all-features --test engines -- --ignored rclone::the_laws_hold_over_sftp"]
 fn the_laws_hold_over_sftp() {
     use std::os::unix::fs::PermissionsExt;
     let ssh = testkit::tool("ssh", "openssh-client").unwrap_or_else(|missing| panic!("{missing}"));

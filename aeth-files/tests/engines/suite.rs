@@ -112,3 +112,13 @@ macro_rules! uploads_with_attributes {
         }
     };
 }
+
+/// All of them.
+macro_rules! every {
+    ($make:path) => {
+        main!($make);
+        race!($make);
+        uploads!($make);
+        uploads_with_attributes!($make);
+    };
+}
