@@ -63,7 +63,8 @@ impl Core {
         // What is bad there must not become bad here: those that are in question come last, and must prove it.
         sources.sort_by_key(|source| self.is_spoiled(*source, path));
         for source in sources {
-            match self.bring_from(source, at, path, current, mode.clone()).await {
+            // Boxed: it is rare, and its state is large.
+            match Box::pin(self.bring_from(source, at, path, current, mode.clone())).await {
                 Ok(()) => {
                     self.repairs.increment();
                     self.behind.done(at, path, until);
@@ -75,7 +76,7 @@ impl Core {
             }
         }
         // Nobody else has it. It may have been the reading that went wrong, and not the copy.
-        if same && self.is_proven(at, path, current).await {
+        if same && Box::pin(self.is_proven(at, path, current)).await {
             self.behind.done(at, path, until);
             return Ok(false);
         }
