@@ -1,12 +1,18 @@
 //! Copies of the database while it is written to.
 
+use super::conn::SqliteConn;
 use super::handle::SqliteDatabase;
-use crate::error::SqlxResultExt;
+use crate::error::{SqlxResultExt, closed};
 use aeth_core::{Error, Result};
+use futures_util::future::{Either, select};
+use std::convert::Infallible;
 use std::fs;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// What a snapshot is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,13 +59,7 @@ impl SqliteDatabase {
         let unfinished = Unfinished::beside(&path).map_err(named)?;
         let mut connection = self.shared.aside(place).await.map_err(named)?;
         connection.set_statement_timeout(None);
-        sqlx::query("VACUUM INTO ?")
-            .bind(unfinished.0.to_string_lossy().into_owned())
-            .execute(&mut connection)
-            .await
-            .storage()
-            .map_err(named)?;
-        drop(connection);
+        let unfinished = self.vacuum(connection, unfinished).await.map_err(named)?;
         let target = path.clone();
         let publish = move || unfinished.publish(&target);
         let published = self.shared.tasks.spawn_blocking(publish).await;
@@ -68,6 +68,34 @@ impl SqliteDatabase {
             .map_err(|error| named(error.into()))?;
         let duration = clock.monotonic().saturating_sub(started);
         Ok(Snapshot { path, bytes, duration })
+    }
+
+    /// Has the engine write the copy.
+    ///
+    /// That goes on in a task of its own, because the engine does so in a thread of its own: only when it has
+    /// stopped can the file be removed for good.
+    async fn vacuum(&self, mut connection: SqliteConn, unfinished: Unfinished) -> Result<Unfinished> {
+        // Nothing is sent: that the caller went away ends it.
+        let (guard, abandoned) = oneshot::channel::<Infallible>();
+        let written = self.shared.tasks.spawn(async move {
+            let control = Arc::clone(&connection.link().ok_or_else(closed)?.control);
+            let copy = sqlx::query("VACUUM INTO ?")
+                .bind(unfinished.0.to_string_lossy().into_owned())
+                .execute(&mut connection);
+            let copied = match select(pin!(copy), abandoned).await {
+                Either::Left((copied, _)) => copied,
+                Either::Right((_, copy)) => {
+                    control.stop(true);
+                    copy.await
+                }
+            };
+            control.stop(false);
+            copied.storage()?;
+            Ok(unfinished)
+        });
+        let written = written.await;
+        drop(guard);
+        written.unwrap_or_else(|error| Err(Error::other("the snapshot was broken off").with_source(error)))
     }
 }
 
