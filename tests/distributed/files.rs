@@ -99,13 +99,16 @@ async fn the_compositions_that_settings_make_keep_the_laws_of_stores() {
     let mut remote = settings(dir.path(), "remote");
     remote.files.locations = vec![bucket(dir.path(), "laws", "app")];
     let zstd = cfg!(feature = "zstd");
-    for settings in [Some(mirrored), zstd.then_some(compressed), Some(remote)].into_iter().flatten() {
+    let all = [Some(mirrored), zstd.then_some(compressed), Some(remote)].into_iter().flatten();
+    // Side by side: they wait for disks most of the time.
+    let kept = all.map(async |settings| {
         let storage = Storage::from_settings(&settings).await.unwrap();
         let store = Arc::clone(storage.files().store());
         let report = BlobSubject::new(store).with_rounds(2).run().await;
         assert!(report.is_ok(), "{}: {report}", settings.data_dir.display());
         storage.shutdown(DEADLINE).await.unwrap();
-    }
+    });
+    futures_util::future::join_all(kept).await;
 }
 
 #[cfg(feature = "opendal-services")]

@@ -1,34 +1,71 @@
 //! Memory for chunks.
 
 use crate::chunker::MAX_SIZE;
+use aeth_core::{Error, Result};
+use memmap2::MmapMut;
 use std::ops::Deref;
 
 /// Bytes read at once. What is read beyond a cut is copied to the next chunk's buffer, so not too many.
 pub(super) const READ: usize = 256 << 10;
 
+/// What a buffer may take up and be kept for the next chunk: most chunks are shorter, and those that are not would
+/// leave every buffer as large as the longest one that was ever in it.
+pub(super) const KEPT: usize = 3 << 20;
+
 /// A chunk that is being read, or one that was. Its memory has room for the longest chunk from the beginning and takes
-/// up what was ever filled of it: it never moves, and is used again.
+/// up what was ever filled of it: it never moves, and is used again unless that is much.
 #[derive(Debug)]
 pub(super) struct Buffer {
-    /// Zeroes from the system, not touched before they are needed.
-    bytes: Vec<u8>,
+    memory: Memory,
     length: usize,
+    /// As far as it was ever filled.
+    touched: usize,
+}
+
+#[derive(Debug)]
+enum Memory {
+    /// Zeroes from the system, not touched before they are needed, and given back to it: an allocator would keep
+    /// blocks of this size once it has seen one go.
+    Mapped(MmapMut),
+    Given(Vec<u8>),
+}
+
+impl Memory {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Given(bytes) => bytes,
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Given(bytes) => bytes,
+        }
+    }
 }
 
 impl Buffer {
-    pub(super) fn new() -> Self {
-        Self { bytes: vec![0; MAX_SIZE + READ], length: 0 }
+    /// An empty one.
+    ///
+    /// # Errors
+    /// When the system has no memory.
+    pub(super) fn new() -> Result<Self> {
+        let map = MmapMut::map_anon(MAX_SIZE + READ)
+            .map_err(|error| Error::from_io(error).with_operation("map memory for a chunk"))?;
+        Ok(Self { memory: Memory::Mapped(map), length: 0, touched: 0 })
     }
 
     /// A chunk that is there already.
     pub(super) fn of(bytes: Vec<u8>) -> Self {
         let length = bytes.len();
-        Self { bytes, length }
+        Self { memory: Memory::Given(bytes), length, touched: length }
     }
 
-    /// Whether it has room for any chunk.
-    pub(super) fn is_roomy(&self) -> bool {
-        self.bytes.len() >= MAX_SIZE + READ
+    /// Whether it has room for any chunk, and takes up little.
+    pub(super) fn is_reusable(&self) -> bool {
+        matches!(self.memory, Memory::Mapped(_)) && self.touched <= KEPT
     }
 
     pub(super) fn clear(&mut self) {
@@ -38,14 +75,18 @@ impl Buffer {
     /// Room for so many bytes behind what is there; [`filled`](Self::filled) says how many came.
     pub(super) fn room(&mut self, bytes: usize) -> &mut [u8] {
         let end = self.length + bytes;
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
+        if self.memory.bytes().len() < end {
+            // More than the longest chunk, as a stream may hand over.
+            let mut bytes = self.to_vec();
+            bytes.resize(end, 0);
+            self.memory = Memory::Given(bytes);
         }
-        self.bytes.get_mut(self.length..end).unwrap_or_default()
+        self.memory.bytes_mut().get_mut(self.length..end).unwrap_or_default()
     }
 
     pub(super) fn filled(&mut self, bytes: usize) {
-        self.length = self.bytes.len().min(self.length + bytes);
+        self.length = self.memory.bytes().len().min(self.length + bytes);
+        self.touched = self.touched.max(self.length);
     }
 
     pub(super) fn extend(&mut self, bytes: &[u8]) {
@@ -64,7 +105,7 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        self.memory.bytes().get(..self.length).unwrap_or_default()
     }
 }
 
@@ -74,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_filled_cut_and_filled_again() {
-        let (mut buffer, mut rest) = (Buffer::new(), Buffer::new());
+        let (mut buffer, mut rest) = (Buffer::new().unwrap(), Buffer::new().unwrap());
         buffer.extend(b"first second");
         buffer.split(6, &mut rest);
         assert_eq!((&*buffer, &*rest), (b"first ".as_slice(), b"second".as_slice()));
@@ -82,10 +123,13 @@ mod tests {
         buffer.filled(3);
         assert_eq!(&*buffer, b"first one");
         buffer.clear();
-        assert!(buffer.is_empty() && buffer.is_roomy());
-        assert!(!Buffer::of(vec![1; 5]).is_roomy());
-        // More than the longest chunk, as a stream may hand over.
+        assert!(buffer.is_empty() && buffer.is_reusable());
+        assert!(!Buffer::of(vec![1; 5]).is_reusable());
         buffer.extend(&vec![7; MAX_SIZE + READ + 1]);
         assert_eq!(buffer.len(), MAX_SIZE + READ + 1);
+        let mut long = Buffer::new().unwrap();
+        long.extend(&vec![7; KEPT + 1]);
+        long.clear();
+        assert!(!long.is_reusable(), "it takes up much");
     }
 }

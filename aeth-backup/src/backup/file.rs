@@ -117,7 +117,7 @@ pub(super) fn work(run: &Run) {
     let _guard = FailOnPanic(run);
     let work = || -> Result<()> {
         let mut tools = run.tools()?;
-        let mut buffer = run.buffer();
+        let mut buffer = run.buffer()?;
         let mut busy = false;
         while let Some(job) = run.queue.pop(busy) {
             busy = true;
@@ -285,7 +285,7 @@ fn read_chunks(
         size += u64::try_from(read).unwrap_or(0);
         want = READ;
         while let Some(end) = chunker.cut(buffer, &mut scanned) {
-            let mut rest = run.buffer();
+            let mut rest = run.buffer()?;
             buffer.split(end, &mut rest);
             let data = std::mem::replace(buffer, rest);
             scanned = 0;
@@ -296,10 +296,13 @@ fn read_chunks(
     let mut only = None;
     if !buffer.is_empty() {
         match &shared {
-            Some(shared) => shared.chunk(std::mem::replace(buffer, run.buffer()), run, tools)?,
+            Some(shared) => shared.chunk(std::mem::replace(buffer, run.buffer()?), run, tools)?,
             None => {
                 only = Some(run.save(tools, BlobKind::Data, buffer)?);
                 run.progress.bytes_done(u64::try_from(buffer.len()).unwrap_or(0));
+                if !buffer.is_reusable() {
+                    *buffer = run.buffer()?;
+                }
             }
         }
     }

@@ -154,7 +154,7 @@ impl Packer {
             drop(pack);
             (open, region)
         };
-        key.seal_into(plain, &mut region.bytes)?;
+        key.seal_to(plain, &mut region.bytes)?;
         let complete = {
             let mut pack = open.0.lock();
             if let Some(pack) = &mut pack.pack {

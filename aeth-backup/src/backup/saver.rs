@@ -1,6 +1,6 @@
 //! From plaintext to a blob in a pack.
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, KEPT};
 use super::gate::Gates;
 use super::packer::Packer;
 use super::queue::Queue;
@@ -141,14 +141,15 @@ impl Run {
     }
 
     /// An empty buffer for a chunk.
-    pub(super) fn buffer(&self) -> Buffer {
-        self.spare.lock().pop().unwrap_or_else(Buffer::new)
+    pub(super) fn buffer(&self) -> Result<Buffer> {
+        let spare = self.spare.lock().pop();
+        spare.map_or_else(Buffer::new, Ok)
     }
 
     /// Takes a buffer back.
     pub(super) fn reuse(&self, mut buffer: Buffer) {
         let mut spare = self.spare.lock();
-        if spare.len() < SPARES && buffer.is_roomy() {
+        if spare.len() < SPARES && buffer.is_reusable() {
             buffer.clear();
             spare.push(buffer);
         }
@@ -178,6 +179,9 @@ impl Run {
         let length = u32::try_from(data.len()).map_err(|_| Error::invalid("a blob has more than 4 GiB"))?;
         let uncompressed = if compressed { length } else { 0 };
         let stored = self.packer.add(&self.gates, &self.shared.key, kind, id, content, uncompressed)?;
+        if packed.capacity() > KEPT {
+            *packed = Vec::new();
+        }
         let mut counts = self.counts.lock();
         match kind {
             BlobKind::Data => counts.data_blobs += 1,

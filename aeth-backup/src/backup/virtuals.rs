@@ -204,13 +204,13 @@ impl VirtualWalker<'_> {
         mut stream: ByteStream,
     ) -> Result<Result<u64>> {
         let run = self.run;
-        let mut buffer = run.buffer();
+        let mut buffer = run.buffer()?;
         buffer.extend(&head);
         drop(head);
         let (mut total, mut scanned) = (0_u64, 0);
         loop {
             while let Some(end) = run.shared.chunker.cut(&buffer, &mut scanned) {
-                let mut rest = run.buffer();
+                let mut rest = run.buffer()?;
                 buffer.split(end, &mut rest);
                 total += u64::try_from(end).unwrap_or(0);
                 scanned = 0;
@@ -230,7 +230,7 @@ impl VirtualWalker<'_> {
             }
         }
         while let Some(end) = run.shared.chunker.cut(&buffer, &mut scanned) {
-            let mut rest = run.buffer();
+            let mut rest = run.buffer()?;
             buffer.split(end, &mut rest);
             total += u64::try_from(end).unwrap_or(0);
             scanned = 0;

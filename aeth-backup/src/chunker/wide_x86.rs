@@ -58,26 +58,27 @@ fn scan(tables: &Tables, mask: u64, data: &[u8], starts: &[usize; LANES], stride
     let [_, middle, high, ..] = (mask << 3).to_le_bytes();
     let masks = [middle, high].map(|byte| _mm256_set1_epi8(byte.cast_signed()));
     let mut state = [_mm256_setzero_si256(); 7];
-    let mut window = [[_mm256_setzero_si256(); BLOCK]; DELAY];
+    // What the window holds, and what comes next: both are read while it moves on, and copying either would cost as
+    // much as a look-up.
+    let mut window = [[_mm256_setzero_si256(); BLOCK]; DELAY + 1];
     let mut found: Option<usize> = None;
     for block in 0..DELAY + stride / BLOCK {
-        let new = load(data, starts, block * BLOCK)?;
-        let old = &mut window[block % DELAY];
+        load(data, starts, block * BLOCK, &mut window[block % (DELAY + 1)])?;
+        let (new, old) = (&window[block % (DELAY + 1)], &window[(block + 1) % (DELAY + 1)]);
         let hits = if block < DELAY {
-            for byte in &new {
+            for byte in new {
                 push(nibbles, &mut state, *byte, None);
             }
             // The first window is full at the last of these.
             if block + 1 < DELAY { _mm256_setzero_si256() } else { zeroes(masks, &state) }
         } else {
             let mut hits = _mm256_setzero_si256();
-            for (leaving, byte) in old.iter().zip(&new) {
+            for (leaving, byte) in old.iter().zip(new) {
                 push(nibbles, &mut state, *byte, Some(*leaving));
                 hits = _mm256_or_si256(hits, zeroes(masks, &state));
             }
             hits
         };
-        *old = new;
         let hits = _mm256_movemask_epi8(hits).cast_unsigned();
         if hits != 0 {
             // One of sixteen ends: which one, the look at them one by one tells.
@@ -145,7 +146,7 @@ fn zeroes(masks: [__m256i; 2], state: &[__m256i; 7]) -> __m256i {
 /// Sixteen bytes of each lane from `at` on, turned: one register for each place, one byte of it for each lane.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(data: &[u8], starts: &[usize; LANES], at: usize) -> Option<[__m256i; BLOCK]> {
+fn load(data: &[u8], starts: &[usize; LANES], at: usize, turned: &mut [__m256i; BLOCK]) -> Option<()> {
     let mut rows = [_mm256_setzero_si256(); BLOCK];
     let (first, second) = starts.split_at(BLOCK);
     for (row, (low, high)) in rows.iter_mut().zip(first.iter().zip(second)) {
@@ -154,11 +155,18 @@ fn load(data: &[u8], starts: &[usize; LANES], at: usize) -> Option<[__m256i; BLO
         *row = _mm256_set_m128i(bytemuck::cast(*high), bytemuck::cast(*low));
     }
     // Each round takes the highest bit of a byte's row to the lowest of its column; after four, rows are columns.
-    for _ in 0..4 {
-        rows = std::array::from_fn(|row| {
-            let (a, b) = (rows[row / 2], rows[row / 2 + BLOCK / 2]);
-            if row % 2 == 0 { _mm256_unpacklo_epi8(a, b) } else { _mm256_unpackhi_epi8(a, b) }
-        });
+    for _ in 0..3 {
+        rows = std::array::from_fn(|row| interleaved(&rows, row));
     }
-    Some(rows)
+    for (row, turned) in turned.iter_mut().enumerate() {
+        *turned = interleaved(&rows, row);
+    }
+    Some(())
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn interleaved(rows: &[__m256i; BLOCK], row: usize) -> __m256i {
+    let (a, b) = (rows[row / 2], rows[row / 2 + BLOCK / 2]);
+    if row % 2 == 0 { _mm256_unpacklo_epi8(a, b) } else { _mm256_unpackhi_epi8(a, b) }
 }

@@ -10,7 +10,6 @@ use super::random;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use aeth_core::{Error, Result};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use bytes::BufMut;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -88,29 +87,29 @@ impl Key {
         Ok(())
     }
 
-    /// Appends the sealed `plaintext` to `out`: 32 bytes more than it has.
-    pub(crate) fn seal_into(&self, plaintext: &[u8], out: &mut impl BufMut) -> Result<()> {
-        let iv = fresh_iv()?;
-        let mut message = self.message(&iv);
-        out.put_slice(&iv);
-        let mut sealed = [0; PIECE];
+    /// Seals `plaintext` over what `out` holds, which is 32 bytes longer.
+    pub(crate) fn seal_to(&self, plaintext: &[u8], out: &mut [u8]) -> Result<()> {
+        let parts = out.split_first_chunk_mut::<IV>();
+        let parts = parts.and_then(|(iv, rest)| Some((iv, rest.split_last_chunk_mut::<MAC>()?)));
+        let Some((iv, (body, mac))) = parts.filter(|(_, (body, _))| body.len() == plaintext.len()) else {
+            return Err(Error::invalid("what is sealed takes 32 bytes more"));
+        };
+        *iv = fresh_iv()?;
+        let mut message = self.message(iv);
         let (pieces, rest) = plaintext.as_chunks::<PIECE>();
-        for piece in pieces {
-            message.piece::<true>(piece, &mut sealed);
-            out.put_slice(&sealed);
+        let (sealed, sealed_rest) = body.as_chunks_mut::<PIECE>();
+        for (piece, sealed) in pieces.iter().zip(sealed) {
+            message.piece::<true>(piece, sealed);
         }
-        let sealed = sealed.get_mut(..rest.len()).unwrap_or_default();
-        let mac = message.end::<true>(rest, sealed);
-        out.put_slice(sealed);
-        out.put_slice(&mac);
+        *mac = message.end::<true>(rest, sealed_rest);
         Ok(())
     }
 
     /// Seals a copy of `plaintext`.
     pub(crate) fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>> {
-        let mut buffer = Vec::with_capacity(plaintext.len() + OVERHEAD);
-        self.seal_into(plaintext, &mut buffer)?;
-        Ok(buffer)
+        let mut sealed = vec![0; plaintext.len() + OVERHEAD];
+        self.seal_to(plaintext, &mut sealed)?;
+        Ok(sealed)
     }
 
     /// Verifies and decrypts over what `out` holds, which grows where it must; the plaintext is what is returned.
@@ -268,10 +267,10 @@ mod tests {
             prop_assert_eq!(&in_place, &expected);
             let mut out = vec![1; rng.usize(..30_000)];
             prop_assert_eq!(key.open_over(&expected, &mut out).unwrap(), &plain);
-            let mut sealed = Vec::new();
-            key.seal_into(&plain, &mut sealed).unwrap();
+            let sealed = key.seal(&plain).unwrap();
             let iv: &[u8; IV] = sealed.first_chunk().unwrap();
             prop_assert_eq!(&sealed, &plainly(&key, iv, &plain));
+            prop_assert!(key.seal_to(&plain, &mut sealed[1..].to_vec()).is_err());
             // A ciphertext of ones is the largest number that Poly1305 can meet.
             let ones = vec![0xff; length];
             let code = key.message(iv).end::<false>(&ones, &mut plain);

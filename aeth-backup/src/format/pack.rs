@@ -77,14 +77,13 @@ pub(crate) struct PackBuilder {
 #[derive(Debug)]
 pub(crate) struct Region {
     number: usize,
-    /// To be filled to its capacity.
+    /// To be overwritten, all of it.
     pub(crate) bytes: BytesMut,
 }
 
 impl PackBuilder {
-    /// Fills `buffer`, which is emptied first.
-    pub(crate) fn new(mut buffer: BytesMut) -> Self {
-        buffer.clear();
+    /// Fills `buffer`, over what it holds.
+    pub(crate) fn new(buffer: BytesMut) -> Self {
         Self {
             bytes: BytesMut::new(),
             behind: VecDeque::new(),
@@ -106,15 +105,21 @@ impl PackBuilder {
         uncompressed: u32,
     ) -> Result<Region> {
         self.note(kind, id, length, uncompressed)?;
-        let bytes = if length <= self.room.capacity() {
-            let rest = self.room.split_off(length);
-            std::mem::replace(&mut self.room, rest)
-        } else {
-            // Longer than was thought of: it is copied when its turn comes.
-            BytesMut::with_capacity(length)
-        };
+        // Longer than was thought of, it is copied when its turn comes.
+        let bytes = self.take(length).unwrap_or_else(|| BytesMut::zeroed(length));
         self.behind.push_back(None);
         Ok(Region { number: self.next + self.behind.len() - 1, bytes })
+    }
+
+    /// The next `length` bytes of the buffer, if it has so many. Where an earlier pack was, nothing is cleared.
+    fn take(&mut self, length: usize) -> Option<BytesMut> {
+        if length > self.room.capacity() {
+            return None;
+        }
+        if self.room.len() < length {
+            self.room.resize(length, 0);
+        }
+        Some(self.room.split_to(length))
     }
 
     /// Takes a region back.
@@ -137,14 +142,13 @@ impl PackBuilder {
     /// Appends a sealed blob. No region may be out.
     pub(crate) fn add(&mut self, kind: BlobKind, id: Id, sealed: &[u8], uncompressed: u32) -> Result<()> {
         self.note(kind, id, sealed.len(), uncompressed)?;
-        if sealed.len() > self.room.capacity() {
-            self.bytes.extend_from_slice(sealed);
-            return Ok(());
+        match self.take(sealed.len()) {
+            Some(mut region) => {
+                region.copy_from_slice(sealed);
+                self.bytes.unsplit(region);
+            }
+            None => self.bytes.extend_from_slice(sealed),
         }
-        let rest = self.room.split_off(sealed.len());
-        let mut region = std::mem::replace(&mut self.room, rest);
-        region.extend_from_slice(sealed);
-        self.bytes.unsplit(region);
         Ok(())
     }
 
@@ -217,11 +221,11 @@ impl PackBuilder {
             }
             header.extend_from_slice(blob.id.as_bytes());
         }
+        self.room.clear();
         self.bytes.unsplit(self.room);
-        let before = self.bytes.len();
-        key.seal_into(&header, &mut self.bytes)?;
-        let length = self.bytes.len() - before;
-        self.bytes.put_u32_le(u32::try_from(length).unwrap_or(u32::MAX));
+        let header = key.seal(&header)?;
+        self.bytes.extend_from_slice(&header);
+        self.bytes.put_u32_le(u32::try_from(header.len()).unwrap_or(u32::MAX));
         Ok((self.bytes, self.blobs))
     }
 }
@@ -304,7 +308,7 @@ mod tests {
             for i in 0..20_u8 {
                 let length = 32 + usize::from(i) * 7;
                 let mut region = pack.reserve(BlobKind::Data, Id::of(&[i]), length, 0).unwrap();
-                region.bytes.put_bytes(i, length);
+                region.bytes.fill(i);
                 expected.extend(vec![i; length]);
                 regions.insert(usize::from(i) * 5 % (regions.len() + 1), region);
             }
