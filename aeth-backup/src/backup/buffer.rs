@@ -10,7 +10,7 @@ pub(super) const READ: usize = 256 << 10;
 
 /// What a buffer may take up and be kept for the next chunk: most chunks are shorter, and those that are not would
 /// leave every buffer as large as the longest one that was ever in it.
-pub(super) const KEPT: usize = 3 << 20;
+pub(super) const KEPT: usize = 2 << 20;
 
 /// A chunk that is being read, or one that was. Its memory has room for the longest chunk from the beginning and takes
 /// up what was ever filled of it: it never moves, and is used again unless that is much.

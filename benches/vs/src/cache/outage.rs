@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 const SOFT: Duration = Duration::from_millis(20);
 const KEYS: u64 = 2000;
+/// Passes over the keys before the one that is measured.
+const WARM_UP: usize = 20;
 /// Removals that fail while Redis is away.
 const REMOVED: u64 = 1000;
 
@@ -55,8 +57,7 @@ async fn hung(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
         }
         let kept: Vec<u64> = (KEYS..2 * KEYS).filter(|key| cache.peek(key).is_some()).collect();
         let check = async |key| assert_eq!(*cache.get(&key).await.ok().flatten().unwrap_or_default(), key);
-        drop(each(&kept, check).await);
-        median(each(&kept, check).await)
+        median(settled(&kept, check).await)
     };
     tokio::time::sleep(Duration::from_millis(200)).await;
     server.pause();
@@ -70,11 +71,8 @@ async fn hung(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
             .at_most(SOFT.as_secs_f64() * 1e3 + 2.0),
     );
     tokio::time::sleep(Duration::from_millis(300)).await;
-    // Every key once more, when it is known; then again, as a reader does.
-    drop(each(&kept, async |key| drop(cache.get(&key).await)).await);
-    let mut later =
-        each(&kept, async |key| assert_eq!(*cache.get(&key).await.ok().flatten().unwrap_or_default(), key))
-            .await;
+    let check = async |key| assert_eq!(*cache.get(&key).await.ok().flatten().unwrap_or_default(), key);
+    let mut later = settled(&kept, check).await;
     p99(&mut later);
     let middle = median(later);
     report(Row::against("Redis hung: a get when it is known", "ns", middle, ("an L1 hit", hit)).at_most(1.5));
@@ -90,6 +88,14 @@ async fn each(keys: &[u64], call: impl AsyncFn(u64)) -> Vec<f64> {
         times.push(begun.elapsed().as_secs_f64() * 1e9);
     }
     times
+}
+
+/// The same after the processor has come back to speed: a pass takes less than a millisecond.
+async fn settled(keys: &[u64], call: impl AsyncFn(u64)) -> Vec<f64> {
+    for _ in 0..WARM_UP {
+        drop(each(keys, &call).await);
+    }
+    each(keys, &call).await
 }
 
 fn p99(times: &mut [f64]) -> f64 {
