@@ -38,7 +38,7 @@ impl SqliteDatabase {
     /// `Denied`, `Corrupt`, `Closed`.
     ///
     /// # Cancel safety
-    /// Cancel-safe: it is stopped, and what was written is removed.
+    /// Cancel-safe: it is stopped, and what was written is removed as soon as it has; close waits for that.
     #[track_caller]
     pub fn snapshot_to(&self, path: impl Into<PathBuf>) -> impl Future<Output = Result<Snapshot>> + Send {
         self.snapshot_at(path.into(), Location::caller())
