@@ -104,7 +104,7 @@ async fn the_compositions_that_settings_make_keep_the_laws_of_stores() {
     let kept = all.map(async |settings| {
         let storage = Storage::from_settings(&settings).await.unwrap();
         let store = Arc::clone(storage.files().store());
-        let report = BlobSubject::new(store).with_rounds(2).run().await;
+        let report = BlobSubject::new(store).with_rounds(2).with_large((6 << 20) + 1).run().await;
         assert!(report.is_ok(), "{}: {report}", settings.data_dir.display());
         storage.shutdown(DEADLINE).await.unwrap();
     });

@@ -168,5 +168,5 @@ fn load(data: &[u8], starts: &[usize; LANES], at: usize, turned: &mut [__m256i; 
 #[target_feature(enable = "avx2")]
 fn interleaved(rows: &[__m256i; BLOCK], row: usize) -> __m256i {
     let (a, b) = (rows[row / 2], rows[row / 2 + BLOCK / 2]);
-    if row % 2 == 0 { _mm256_unpacklo_epi8(a, b) } else { _mm256_unpackhi_epi8(a, b) }
+    if row.is_multiple_of(2) { _mm256_unpacklo_epi8(a, b) } else { _mm256_unpackhi_epi8(a, b) }
 }
