@@ -179,6 +179,7 @@ impl Run {
         let length = u32::try_from(data.len()).map_err(|_| Error::invalid("a blob has more than 4 GiB"))?;
         let uncompressed = if compressed { length } else { 0 };
         let stored = self.packer.add(&self.gates, &self.shared.key, kind, id, content, uncompressed)?;
+        // As little is kept here as in the buffers of chunks.
         if packed.capacity() > KEPT {
             *packed = Vec::new();
         }

@@ -299,8 +299,10 @@ mod tests {
     #[test]
     fn regions_make_the_same_pack() {
         let key = Key::random().unwrap();
-        for capacity in [0, 100, 1000, 5000] {
-            let buffer = BytesMut::with_capacity(capacity);
+        // Buffers are new, or hold an earlier pack, as long as they are or shorter.
+        for (capacity, held) in [(0, 0), (100, 0), (1000, 700), (5000, 0), (5000, 900), (5000, 5000)] {
+            let mut buffer = BytesMut::with_capacity(capacity);
+            buffer.resize(held, 0xee);
             let start = buffer.as_ptr();
             let mut pack = PackBuilder::new(buffer);
             let mut regions = Vec::new();

@@ -49,6 +49,7 @@ async fn hung(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
     }
     // Keys that share a place with another may not be kept by a batch.
     let kept: Vec<u64> = (0..KEYS).filter(|key| cache.peek(key).is_some()).collect();
+    let check = async |key| assert_eq!(*cache.get(&key).await.ok().flatten().unwrap_or_default(), key);
     let hit = {
         // What a hit costs through the same call, of as many keys: one alone would lie in the processor's caches.
         let fresh = cache.with(aeth_cache::CallOptions::new().fresh_for(Duration::from_secs(600)));
@@ -56,25 +57,18 @@ async fn hung(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
             fresh.put_many((start..start + 500).map(|key| (key, key)).collect()).await?;
         }
         let kept: Vec<u64> = (KEYS..2 * KEYS).filter(|key| cache.peek(key).is_some()).collect();
-        let check = async |key| assert_eq!(*cache.get(&key).await.ok().flatten().unwrap_or_default(), key);
-        median(settled(&kept, check).await)
+        median(settled(&kept, &check).await)
     };
     tokio::time::sleep(Duration::from_millis(200)).await;
     server.pause();
     // The first ones: nobody knows yet that the server hangs.
-    let mut first = each(&kept[..200], async |key| {
-        assert_eq!(*cache.get(&key).await.ok().flatten().unwrap_or_default(), key)
-    })
-    .await;
+    let mut first = each(&kept[..200], &check).await;
     report(
         Row::absolute("Redis hung: p99 of a get with a stale value", "ms", p99(&mut first) / 1e6)
             .at_most(SOFT.as_secs_f64() * 1e3 + 2.0),
     );
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let check = async |key| assert_eq!(*cache.get(&key).await.ok().flatten().unwrap_or_default(), key);
-    let mut later = settled(&kept, check).await;
-    p99(&mut later);
-    let middle = median(later);
+    let middle = median(settled(&kept, &check).await);
     report(Row::against("Redis hung: a get when it is known", "ns", middle, ("an L1 hit", hit)).at_most(1.5));
     server.resume();
     Ok(())
