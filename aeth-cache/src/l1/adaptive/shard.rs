@@ -6,27 +6,29 @@
 //! room where what was wanted last is wanted next. Hits only count on the entry, so that readers share the lock; the
 //! queues take notice when an entry comes to their end, and give it another turn, as a clock does.
 
-use super::sketch::Sketch;
+use super::sketch::{MOST, Sketch};
 use super::slab::{Place, Slab};
 use crate::l1::{KeyRef, L1Key, Slot};
 use hashbrown::HashTable;
 use quick_cache::Equivalent;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The window's share of the room at first, and at most, in hundredths.
-const WINDOW: (u64, u64) = (1, 80);
+/// The window is this part of the room at first.
+const FIRST: u64 = 400;
+/// The most of the room that the window may take, in hundredths.
+const WINDOW: u64 = 80;
 /// The share of the rest for entries that were wanted again, in hundredths.
 const PROTECTED: u64 = 80;
 /// The hit ratio is looked at after so many look-ups for each entry.
 const SAMPLE: u64 = 10;
-/// By which part of the room the window changes; the steps become smaller, unless the hit ratio changes by so much.
-const STEP: f64 = 0.0625;
-const DECAY: f64 = 0.98;
-const RESTART: f64 = 0.05;
+/// The window changes by this part of the room at a time.
+const STEP: u64 = 16;
+/// By how much the hit ratio may fall before the window turns back: it is never the same twice.
+const NOISE: f64 = 0.005;
 /// How many entries may get another turn at a time.
 const TURNS: usize = 64;
-/// A candidate that is at least so frequent is let in now and then although it loses, so that nobody can keep others
-/// out by wanting a few keys again and again.
+/// A candidate that is at least so frequent is let in now and then although it clearly loses, so that nobody can keep
+/// others out by wanting a few keys again and again.
 const WARM: u8 = 6;
 const LUCK: u8 = 128;
 
@@ -42,8 +44,9 @@ pub(super) struct Shard {
     window: u64,
     hits: AtomicU64,
     misses: u64,
-    ratio: f64,
-    step: f64,
+    /// The best hit ratio since the window began to change this way.
+    best: f64,
+    grows: bool,
     random: fastrand::Rng,
 }
 
@@ -54,11 +57,11 @@ impl Shard {
             slab: Slab::new(),
             sketch: Sketch::new(entries),
             room,
-            window: room * WINDOW.0 / 100,
+            window: room / FIRST,
             hits: AtomicU64::new(0),
             misses: 0,
-            ratio: 0.0,
-            step: -STEP,
+            best: 0.0,
+            grows: false,
             random: fastrand::Rng::new(),
         }
     }
@@ -177,9 +180,13 @@ impl Shard {
         };
         let Some(candidate) = candidate.filter(|candidate| *candidate != victim) else { return Some(victim) };
         let wanted = self.sketch.estimate(self.hash(candidate));
-        let lucky = wanted >= WARM && self.random.u8(..LUCK) == 0;
-        let admitted = lucky || wanted > self.sketch.estimate(self.hash(victim));
-        Some(if admitted { victim } else { candidate })
+        let other = self.sketch.estimate(self.hash(victim));
+        // The look-up that brings the candidate here has been counted, the victim's next one has not. Under a loop they
+        // would else replace one another all along.
+        let wins = wanted > other + 1;
+        let beaten = other > wanted + 1 || other == MOST;
+        let lucky = beaten && wanted >= WARM && self.random.u8(..LUCK) == 0;
+        Some(if wins || lucky { victim } else { candidate })
     }
 
     /// The end of the probation; those that were wanted meanwhile are protected.
@@ -207,13 +214,8 @@ impl Shard {
         }
     }
 
-    /// Changes the window the way that the hit ratio likes.
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "shares of a room"
-    )]
+    /// Changes the window the way that the hit ratio likes: on until it falls, then back.
+    #[allow(clippy::cast_precision_loss, reason = "shares of a room")]
     fn climb(&mut self) {
         let looked = self.hits.load(Relaxed) + self.misses;
         if self.slab.total() < self.room / 10 * 9 || looked < SAMPLE * self.table.len() as u64 {
@@ -221,12 +223,16 @@ impl Shard {
         }
         let ratio = self.hits.swap(0, Relaxed) as f64 / looked as f64;
         self.misses = 0;
-        let change = ratio - self.ratio;
-        self.ratio = ratio;
-        let step = if change >= 0.0 { self.step } else { -self.step };
-        self.step = if change.abs() >= RESTART { STEP.copysign(step) } else { step * DECAY };
-        let (room, most) = (self.room as f64, self.room * WINDOW.1 / 100);
-        self.window = ((self.window as f64 + step * room).max(0.0) as u64).min(most);
+        self.best = self.best.max(ratio);
+        if ratio < self.best - NOISE {
+            self.best = ratio;
+            self.grows = !self.grows;
+        }
+        let step = self.room / STEP;
+        self.window = match self.grows {
+            true => (self.window + step).min(self.room / 100 * WINDOW),
+            false => self.window.saturating_sub(step),
+        };
         // The window fills or empties by itself, as entries come.
         self.balance();
     }
