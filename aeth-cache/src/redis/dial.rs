@@ -182,10 +182,8 @@ impl Wire {
     /// One answer for each command, in order; a server's refusal is [`Value::ServerError`] at its place.
     pub(super) async fn send(&mut self, commands: Vec<Cmd>) -> redis::RedisResult<Vec<Value>> {
         match (self, commands.as_slice()) {
-            // Most look-ups are one command, which needs no frame around its answer.
-            (Self::Single(connection), [command]) => {
-                Ok(vec![refused(connection.send_packed_command(command).await)?])
-            }
+            // One command needs no frame around its answer.
+            (wire, [command]) => Ok(vec![wire.send_one(command).await?]),
             (Self::Single(connection), _) => {
                 let mut pipeline = redis::Pipeline::with_capacity(commands.len());
                 for command in commands {
@@ -201,6 +199,14 @@ impl Wire {
                 Box::pin(futures_util::future::join_all(each)).await.into_iter().collect()
             }
         }
+    }
+
+    /// The answer to one command, which may be the server's refusal.
+    pub(super) async fn send_one(&mut self, command: &Cmd) -> redis::RedisResult<Value> {
+        refused(match self {
+            Self::Single(connection) => connection.send_packed_command(command).await,
+            Self::Cluster(connection) => Box::pin(connection.req_packed_command(command)).await,
+        })
     }
 }
 

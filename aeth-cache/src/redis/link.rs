@@ -12,7 +12,7 @@ use super::options::RedisOptions;
 use super::script::Run;
 use aeth_core::{Clock, ClockExt, Error, ErrorKind, Result, Tasks};
 use parking_lot::Mutex;
-use redis::{Cmd, ServerErrorKind, Value};
+use redis::{Cmd, RedisError, ServerErrorKind, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -99,13 +99,21 @@ impl Link {
 
     /// Sends requests and waits for all answers; [`check`] tells refusals from answers.
     pub(super) async fn send(self: &Arc<Self>, requests: Vec<Request>) -> Result<Vec<Value>> {
+        self.in_time(|wire, generation| self.exchange(wire, generation, requests)).await
+    }
+
+    /// Makes an exchange over the connection, dialling where there is none, within the time limit.
+    async fn in_time<T: Send, F: Future<Output = Result<T>> + Send>(
+        self: &Arc<Self>,
+        exchange: impl FnOnce(Wire, u64) -> F + Send,
+    ) -> Result<T> {
         let limit = self.options.command_timeout;
         let mut wire = None;
         // In a box: as a part of them, all the futures around it would be moved with it.
         let exchange = Box::pin(async {
             let (connection, generation) = self.wire().await?;
             wire = Some(generation);
-            self.exchange(connection, generation, requests).await
+            exchange(connection, generation).await
         });
         let answered = self.clock.timeout(limit, exchange);
         match answered.await {
@@ -127,10 +135,24 @@ impl Link {
             .with_remedy("see whether the server hangs (`SLOWLOG GET`), or allow it more time")
     }
 
-    /// Sends one request.
+    /// Sends one request; a refusal is an error.
     pub(super) async fn ask(self: &Arc<Self>, request: impl Into<Request>) -> Result<Value> {
-        let answers = self.send(vec![request.into()]).await?;
-        check(answers.into_iter().next().ok_or_else(|| error::unexpected("ask"))?)
+        let answer = match request.into() {
+            Request::Plain(command) => {
+                self.in_time(|wire, generation| self.exchange_one(wire, generation, command)).await?
+            }
+            script @ Request::Script(_) => {
+                let answers = self.send(vec![script]).await?;
+                answers.into_iter().next().ok_or_else(|| error::unexpected("ask"))?
+            }
+        };
+        check(answer)
+    }
+
+    async fn exchange_one(&self, mut wire: Wire, generation: u64, command: Cmd) -> Result<Value> {
+        let answer = wire.send_one(&command).await.map_err(|failure| self.failed(generation, &failure))?;
+        self.answered(generation, std::slice::from_ref(&answer));
+        Ok(answer)
     }
 
     async fn exchange(&self, mut wire: Wire, generation: u64, requests: Vec<Request>) -> Result<Vec<Value>> {
@@ -161,20 +183,27 @@ impl Link {
                 answers[at] = answer;
             }
         }
+        self.answered(generation, &answers);
+        Ok(answers)
+    }
+
+    /// The server lives; whether it is still the one that is wanted, its answers may tell.
+    fn answered(&self, generation: u64, answers: &[Value]) {
         self.silence.store(0, Relaxed);
         if answers.iter().any(|answer| self.ends_connection(answer)) {
             self.lost(generation);
         }
-        Ok(answers)
     }
 
     async fn over(&self, wire: &mut Wire, generation: u64, commands: Vec<Cmd>) -> Result<Vec<Value>> {
-        wire.send(commands).await.map_err(|failure| {
-            if failure.is_unrecoverable_error() || failure.is_io_error() {
-                self.lost(generation);
-            }
-            convert(&failure)
-        })
+        wire.send(commands).await.map_err(|failure| self.failed(generation, &failure))
+    }
+
+    fn failed(&self, generation: u64, failure: &RedisError) -> Error {
+        if failure.is_unrecoverable_error() || failure.is_io_error() {
+            self.lost(generation);
+        }
+        convert(failure)
     }
 
     /// After a failover the old primary answers as a replica.
@@ -186,6 +215,9 @@ impl Link {
 
     /// The connection, dialling where there is none.
     async fn wire(self: &Arc<Self>) -> Result<(Wire, u64)> {
+        if let State::Up(wire) = &*self.state.lock() {
+            return Ok((wire.clone(), self.generation()));
+        }
         loop {
             let changed = self.changed.notified();
             {

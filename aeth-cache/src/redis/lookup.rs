@@ -64,6 +64,19 @@ enum More {
 impl Lookups {
     /// One answer for each, in order; counted.
     pub(super) async fn find(&self, wanted: &[Wanted<'_>]) -> Vec<Found> {
+        let found = match self.straight(wanted).await {
+            Some(Ok(found)) => found,
+            Some(Err(error)) => vec![Found::Unavailable(error); wanted.len()],
+            // In a box: as a part of it, the future of a straight look-up would be moved with it.
+            None => Box::pin(self.through(wanted)).await,
+        };
+        self.stats.looked_up(&found);
+        self.lean(wanted, &found);
+        found
+    }
+
+    /// One answer for each, in order, whatever they want.
+    async fn through(&self, wanted: &[Wanted<'_>]) -> Vec<Found> {
         let mut found = if self.leaning.load(Relaxed) >= LEAN && wanted.iter().any(|w| w.lease.is_some()) {
             self.fresh(wanted).await
         } else {
@@ -82,7 +95,7 @@ impl Lookups {
                 part = again.iter().map(|at| wanted[*at]).collect();
                 &part
             };
-            match Box::pin(self.attempt(subset)).await {
+            match self.attempt(subset).await {
                 Ok(answers) => again.into_iter().zip(answers).for_each(|(at, answer)| found[at] = answer),
                 Err(error) => {
                     again.into_iter().for_each(|at| found[at] = Some(Found::Unavailable(error.clone())));
@@ -90,10 +103,7 @@ impl Lookups {
             }
         }
         // A value that changes all the time is somebody's work.
-        let found: Vec<Found> = found.into_iter().map(|found| found.unwrap_or(Found::Held)).collect();
-        self.stats.looked_up(&found);
-        self.lean(wanted, &found);
-        found
+        found.into_iter().map(|found| found.unwrap_or(Found::Held)).collect()
     }
 
     /// What is there and fresh needs no lease: where most look-ups hit, a plain one comes first, because a script
@@ -101,7 +111,11 @@ impl Lookups {
     async fn fresh(&self, wanted: &[Wanted<'_>]) -> Vec<Option<Found>> {
         let plain: Vec<Wanted<'_>> = wanted.iter().map(|wanted| Wanted { lease: None, ..*wanted }).collect();
         let now = self.link.clock.unix_millis();
-        match Box::pin(self.attempt(&plain)).await {
+        let found = match self.straight(&plain).await {
+            Some(found) => found.map(|found| found.into_iter().map(Some).collect()),
+            None => self.attempt(&plain).await,
+        };
+        match found {
             Ok(found) => (found.into_iter().zip(wanted))
                 .map(|(found, wanted)| match found {
                     Some(Found::Hit(entry)) if entry.is_fresh(now) => Some(Found::Hit(entry)),
@@ -181,15 +195,7 @@ impl Lookups {
         let limit = if cluster { 1 } else { batch };
         let plain: Vec<usize> = (0..wanted.len()).filter(|at| wanted[*at].lease.is_none()).collect();
         for part in plain.chunks(limit) {
-            let mut command = redis::Cmd::with_capacity(part.len() + 1, (part.len() + 1) * TYPICAL);
-            command.arg(if part.len() == 1 { "GET" } else { "MGET" });
-            let mut name = Vec::with_capacity(TYPICAL);
-            for at in part {
-                name.clear();
-                self.names.write_value(&mut name, wanted[*at].namespace, wanted[*at].key);
-                command.arg(name.as_slice());
-            }
-            requests.push(command.into());
+            requests.push(self.values(part.iter().map(|at| &wanted[*at])).into());
             plan.push(Part { of: part.to_vec(), leases: false });
         }
         let leased: Vec<usize> = (0..wanted.len()).filter(|at| wanted[*at].lease.is_some()).collect();
@@ -209,6 +215,20 @@ impl Lookups {
             plan.push(Part { of: part.to_vec(), leases: true });
         }
         (requests, plan)
+    }
+
+    /// Asks for values: GET for one, MGET for several.
+    pub(super) fn values<'a>(&self, wanted: impl ExactSizeIterator<Item = &'a Wanted<'a>>) -> redis::Cmd {
+        let count = wanted.len();
+        let mut command = redis::Cmd::with_capacity(count + 1, (count + 1) * TYPICAL);
+        command.arg(if count == 1 { "GET" } else { "MGET" });
+        let mut name = Vec::with_capacity(TYPICAL);
+        for Wanted { namespace, key, .. } in wanted {
+            name.clear();
+            self.names.write_value(&mut name, namespace, key);
+            command.arg(name.as_slice());
+        }
+        command
     }
 
     async fn judge(
@@ -337,7 +357,7 @@ impl Lookups {
     }
 
     /// The entry in these bytes, if it may be read.
-    fn readable(&self, sight: Sight<'_>, unix: u64, value: Bytes) -> Option<Entry> {
+    pub(super) fn readable(&self, sight: Sight<'_>, unix: u64, value: Bytes) -> Option<Entry> {
         let Some((stamp, entry)) = frame::decode(value) else {
             self.stats.damaged.increment();
             return None;

@@ -58,6 +58,7 @@ mod script;
 mod singles;
 mod state;
 mod stats;
+mod straight;
 mod subscriber;
 mod tier;
 mod tls;

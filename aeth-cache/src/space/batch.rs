@@ -72,12 +72,11 @@ impl Space {
             missing.iter().map(|(index, ..)| Self::tier_key(keys[*index].bytes())).collect::<Result<_>>()?;
         let limit = self.tier_limit(missing.iter().all(|(.., slot)| slot.is_some()), call);
         let mut lookups = match self.tier_call(limit, tier.get_many(&self.name, &tier_keys)).await {
-            Ok(lookups) => lookups.into_iter().map(Ok).collect::<Vec<_>>(),
-            Err(error) => vec![Err(error); missing.len()],
-        }
-        .into_iter();
+            Ok(lookups) => Ok(lookups.into_iter()),
+            Err(error) => Err(error),
+        };
         for (index, stamp, slot) in missing {
-            let lookup = lookups.next().transpose();
+            let lookup = lookups.as_mut().map(Iterator::next).map_err(|error| error.clone());
             answers[index] = self.judge_read(&keys[index], slot, lookup, &stamp, call)?;
         }
         Ok(answers)

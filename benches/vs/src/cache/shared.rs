@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 const KEYS: u64 = 100_000;
 const TASKS: u64 = 64;
 const BATCH: u64 = 100;
+/// How long the values live, all of them: the server looks at that too when it answers.
+const FRESH: Duration = Duration::from_secs(3600);
 /// The least that the first level can be.
 const SMALL: u64 = 64 << 10;
 
@@ -54,20 +56,22 @@ fn open(url: &str, gather: bool) -> Result<(Caches, Cache<Bytes>), BoxError> {
     let options = RedisOptions::new(url).with_coalesce(gather).with_command_timeout(Duration::from_secs(20));
     let redis = Redis::open(options, SystemClock::shared())?;
     let caches = Caches::builder().memory(SMALL).tier(Arc::new(redis.tier())).build()?;
-    let options =
-        CacheOptions::raw().fresh_for(Duration::from_secs(3600)).tier_timeout(Duration::from_secs(20));
+    let options = CacheOptions::raw().fresh_for(FRESH).tier_timeout(Duration::from_secs(20));
     let cache = caches.open("bench", options)?;
     Ok((caches, cache))
 }
 
-/// The same values for both: through the facade, and under the peer's own keys.
+/// The same values for both, for the same time: through the facade, and under the peer's own keys.
 async fn fill(cache: &Cache<Bytes>, mut raw: redis::aio::MultiplexedConnection) -> Result<(), BoxError> {
     let value = Bytes::from(vec![7; 100]);
     for start in (0..KEYS).step_by(1000) {
         let keys = start..(start + 1000).min(KEYS);
         cache.put_many(keys.clone().map(|key| (key, value.clone())).collect()).await?;
-        let pairs: Vec<(String, &[u8])> = keys.map(|key| (name(key), &*value)).collect();
-        raw.mset::<_, _, ()>(&pairs).await?;
+        let mut pipeline = redis::pipe();
+        for key in keys {
+            pipeline.set_ex(name(key), &*value, FRESH.as_secs()).ignore();
+        }
+        pipeline.query_async::<()>(&mut raw).await?;
     }
     Ok(())
 }

@@ -1,0 +1,67 @@
+//! The way of most look-ups: plain ones, of one namespace of which the server has told nothing new. They take one
+//! command and no second look, and do without what the general way of [`lookup`](super::lookup) prepares for those that
+//! may.
+
+use super::error;
+use super::heard::Count;
+use super::link::check;
+use super::lookup::{Found, Lookups, Wanted};
+use aeth_core::{ClockExt, Namespace, Result};
+use redis::Value;
+use std::time::Duration;
+
+impl Lookups {
+    /// One answer for each, in order; `None` where it may take more than one command.
+    pub(super) async fn straight(&self, wanted: &[Wanted<'_>]) -> Option<Result<Vec<Found>>> {
+        let namespace = self.of_one(wanted)?;
+        let generation = match self.link.ready().await {
+            Ok(generation) => generation,
+            Err(error) => return Some(Err(error)),
+        };
+        self.states.over(generation);
+        // Before anything is sent, as on the general way.
+        let before = (self.link.heard.count(), self.link.clock.monotonic());
+        if !self.states.is_quiet(namespace, before) {
+            return None;
+        }
+        Some(self.ask_values(namespace, wanted, before).await)
+    }
+
+    /// The namespace of look-ups that one command can answer.
+    fn of_one<'a>(&self, wanted: &[Wanted<'a>]) -> Option<&'a Namespace> {
+        let Wanted { namespace, .. } = wanted.first()?;
+        let fits =
+            wanted.len() == 1 || wanted.len() <= self.link.options.batch && !self.link.dialer.is_cluster();
+        let plain = |wanted: &Wanted<'_>| wanted.lease.is_none() && wanted.namespace == *namespace;
+        (fits && wanted.iter().all(plain)).then_some(namespace)
+    }
+
+    async fn ask_values(
+        &self,
+        namespace: &Namespace,
+        wanted: &[Wanted<'_>],
+        (_, asked): (Count, Duration),
+    ) -> Result<Vec<Found>> {
+        let answer = self.link.ask(self.values(wanted.iter())).await?;
+        if !self.states.is_quiet(namespace, (self.link.heard.count(), asked)) {
+            Box::pin(self.states.sync(&self.link, &self.names, &[namespace])).await?;
+        }
+        let now = self.link.clock.unix_millis();
+        let view = self.states.view();
+        let sight = view.of(namespace);
+        let found = |answer| match check(answer)? {
+            Value::BulkString(value) => {
+                Ok(self.readable(sight, now, value.into()).map_or(Found::Miss, Found::Hit))
+            }
+            Value::Nil => Ok(Found::Miss),
+            _ => Err(error::unexpected("look up")),
+        };
+        match answer {
+            Value::Array(answers) if wanted.len() > 1 && answers.len() == wanted.len() => {
+                answers.into_iter().map(found).collect()
+            }
+            answer if wanted.len() == 1 => Ok(vec![found(answer)?]),
+            _ => Err(error::unexpected("look up")),
+        }
+    }
+}
