@@ -1,5 +1,6 @@
 //! A store in a directory of the local file system.
 
+mod chunks;
 mod error;
 mod list;
 mod lock;

@@ -5,6 +5,7 @@
 //! of a small cached blob. Only what would wait for the disk hops.
 
 use super::Inner;
+use super::chunks;
 use super::error::{io, not_a_blob, not_found};
 use super::names::{Place, beside, place};
 use super::options::Layout;
@@ -23,7 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// The size of the chunks of a streamed read.
-const CHUNK: u64 = 1 << 20;
+const CHUNK: u64 = chunks::CHUNK as u64;
 /// The most that is read in one piece for a caller who gathers it anyway.
 const PIECE: u64 = 64 << 20;
 /// The most that is copied out of the kernel's memory, or into it, on the calling thread.
@@ -214,15 +215,29 @@ pub(super) fn read_range(file: &OwnedFd, range: Range<u64>, wait: Wait) -> Step<
         return read_cached(file, length, range.start);
     }
     let mut bytes = Vec::with_capacity(length);
+    fill(file, range.start, length, &mut bytes)?;
+    Ok(bytes.into())
+}
+
+/// Reads `length` bytes from `start` on into an empty buffer that has room for them.
+fn fill(file: &OwnedFd, start: u64, length: usize, bytes: &mut Vec<u8>) -> Step<()> {
     while bytes.len() < length {
-        let at = range.start + bytes.len() as u64;
-        let read = retry(|| rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at))?;
+        let at = start + bytes.len() as u64;
+        let read = retry(|| rustix::io::pread(file, rustix::buffer::spare_capacity(bytes), at))?;
         if read == 0 {
             return Err(shortened().into());
         }
     }
     bytes.truncate(length);
-    Ok(bytes.into())
+    Ok(())
+}
+
+/// Reads a chunk of a stream.
+fn read_chunk(file: &OwnedFd, range: Range<u64>) -> Result<Bytes> {
+    let length = usize::try_from(range.end - range.start).unwrap_or(chunks::CHUNK);
+    let mut chunk = chunks::room();
+    fill(file, range.start, length, &mut chunk)?;
+    Ok(chunks::lend(chunk))
 }
 
 /// Reads what the kernel has in memory, all of it or nothing.
@@ -263,9 +278,7 @@ fn stream_file(file: OwnedFd, range: Range<u64>, path: BlobPath) -> ByteStream {
     let file = Arc::new(file);
     let start = move |at: u64, end: u64| {
         let file = Arc::clone(&file);
-        tokio::task::spawn_blocking(move || {
-            read_range(&file, at..end.min(at + CHUNK), Wait::Disk).map_err(Error::from)
-        })
+        tokio::task::spawn_blocking(move || read_chunk(&file, at..end.min(at + CHUNK)))
     };
     let Range { start: first, end } = range;
     stream::try_unfold((first, None), move |(at, pending)| {

@@ -9,13 +9,16 @@
 )]
 
 use crate::suite::{Place, composed};
-use aeth_core::blob::{BlobStore, BlobStoreExt, Capability, PutOptions, probe};
+use aeth_core::blob::{
+    BlobStore, BlobStoreExt, Capability, PresignMethod, PresignOptions, PutOptions, SignedUrl, probe,
+};
 use aeth_core::conformance::blob_store::BlobSubject;
 use aeth_core::policy::{Policy, PolicyStore};
 use aeth_core::{BlobPath, ErrorKind, Secret, SystemClock};
 use aeth_files::object_store;
 use aeth_files::{AzureOptions, GcsOptions, ObjectStoreAdapter, ObjectStoreAdapterOptions};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use testkit::Emulator;
 
 /// The public key of Azurite's account.
@@ -57,6 +60,12 @@ fn azure(container: &str) -> ObjectStoreAdapter {
     azure_at(azurite.port(), container)
 }
 
+/// With the policy around it, as the facade opens it. Node.js looks at the age of idle connections before it reads: an
+/// emulator that was busy for some seconds resets one whose request has come already.
+fn patient(store: ObjectStoreAdapter) -> PolicyStore {
+    PolicyStore::new(store, Policy::default(), SystemClock::shared())
+}
+
 fn azure_at(port: u16, container: &str) -> ObjectStoreAdapter {
     let options = AzureOptions::new("devstoreaccount1", container)
         .with_access_key(Secret::new(AZURITE_KEY))
@@ -83,7 +92,7 @@ mod over_azure {
     use super::*;
 
     async fn make(name: String) -> Place {
-        Place::of(azure(&name))
+        Place::of(patient(azure(&name)))
     }
 
     main!(make);
@@ -107,7 +116,7 @@ mod over_the_composition_on_azure {
 
     async fn make(name: String) -> Place {
         let name = &name[..name.len().min(40)];
-        let containers = ["x", "y", "z"].map(|at| Arc::new(azure(&format!("s-{name}-{at}"))) as _);
+        let containers = ["x", "y", "z"].map(|at| Arc::new(patient(azure(&format!("s-{name}-{at}")))) as _);
         Place(composed(containers).await, None)
     }
 
@@ -116,10 +125,7 @@ mod over_the_composition_on_azure {
 
 /// Every claim is kept, and every law of it holds; those that are expected are among them.
 async fn is_honest(store: ObjectStoreAdapter, claimed: &[Capability], passed: usize) {
-    // As the facade opens it. Node.js looks at the age of idle connections before it reads: an emulator that was busy
-    // for some seconds resets one whose request has come already.
-    let store = PolicyStore::new(store, Policy::default(), SystemClock::shared());
-    let store: Arc<dyn BlobStore> = Arc::new(store);
+    let store: Arc<dyn BlobStore> = Arc::new(patient(store));
     for capability in claimed {
         assert!(store.capabilities().has(*capability), "{} lost {capability:?}", store.name());
     }
@@ -142,6 +148,53 @@ const CONDITIONS: [Capability; 5] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_laws_hold_on_azure() {
     is_honest(azure("laws"), &CONDITIONS, 40).await;
+}
+
+#[tokio::test]
+async fn a_signed_url_of_azure_does_what_it_is_for_and_no_more() {
+    /// Prints the status, and what was answered.
+    const REQUEST: &str = "
+import sys, urllib.error, urllib.request
+method, url, *headers = sys.argv[1:]
+data = b'put by another client' if method == 'PUT' else None
+request = urllib.request.Request(url, data=data, method=method)
+for header in headers:
+    request.add_header(*header.split('=', 1))
+try:
+    answer = urllib.request.urlopen(request)
+    print(answer.status, answer.read().decode(), end='')
+except urllib.error.HTTPError as refused:
+    print(refused.code, end='')
+";
+    let store = azure("signed");
+    let blob = path("a/b-1.txt");
+    store.put(&blob, "hello").await.unwrap();
+    let python = testkit::python().unwrap_or_else(|missing| panic!("{missing}"));
+    let request = |method: &str, signed: &SignedUrl| {
+        let mut command = std::process::Command::new(&python);
+        command.args(["-c", REQUEST, method, &signed.url]);
+        command.args(signed.headers.iter().map(|(name, value)| format!("{name}={value}")));
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{method}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let sign = async |method| {
+        store.presign(&blob, PresignOptions::new(method, Duration::from_secs(60))).await.unwrap()
+    };
+    let read = sign(PresignMethod::Get).await;
+    assert_eq!(request("GET", &read), "200 hello");
+    assert_eq!(request("DELETE", &read), "403", "it is for reading");
+    assert_eq!(request("HEAD", &sign(PresignMethod::Head).await), "200 ");
+    assert_eq!(request("PUT", &sign(PresignMethod::Put).await), "201 ");
+    assert_eq!(store.get_bytes(&blob).await.unwrap(), "put by another client");
+    assert_eq!(request("DELETE", &sign(PresignMethod::Delete).await), "202 ");
+    assert_eq!(store.head(&blob).await.unwrap_err().kind(), ErrorKind::NotFound);
+
+    let short = PresignOptions::new(PresignMethod::Get, Duration::from_secs(60));
+    let error = store.presign(&path("a b"), short).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Unsupported && error.remedy().is_some(), "{error:?}");
+    let long = PresignOptions::new(PresignMethod::Get, Duration::from_secs(8 * 24 * 60 * 60));
+    assert_eq!(store.presign(&blob, long).await.unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test]
