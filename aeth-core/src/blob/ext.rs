@@ -18,7 +18,7 @@ pub trait BlobStoreExt: BlobStore {
 
     /// Reads a whole blob into memory. Errors as [`BlobStore::get_opts`]; cancel-safe.
     fn get_bytes(&self, path: &BlobPath) -> impl Future<Output = Result<Bytes>> + Send {
-        async move { self.get(path).await?.bytes().await }
+        async move { self.get_opts(path, GetOptions::default().in_one_piece()).await?.bytes().await }
     }
 
     /// Reads a part of a blob into memory. Errors as [`BlobStore::get_opts`]; cancel-safe.
@@ -27,7 +27,7 @@ pub trait BlobStoreExt: BlobStore {
         path: &BlobPath,
         range: impl Into<GetRange> + Send,
     ) -> impl Future<Output = Result<Bytes>> + Send {
-        let options = GetOptions::default().with_range(range);
+        let options = GetOptions::default().with_range(range).in_one_piece();
         async move { self.get_opts(path, options).await?.bytes().await }
     }
 

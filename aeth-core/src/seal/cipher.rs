@@ -55,7 +55,7 @@ impl Cipher {
         if opened { Ok(()) } else { Err(unauthentic()) }
     }
 
-    /// Appends the plaintext of a segment to `out`, one copy and no initialisation of the target.
+    /// Appends the plaintext of a segment to `out`, without copying the ciphertext there first.
     pub(super) fn append_opened(
         &self,
         index: u32,
@@ -66,12 +66,14 @@ impl Cipher {
         let (body, tag) =
             segment.len().checked_sub(TAG_LEN).map(|end| segment.split_at(end)).ok_or_else(unauthentic)?;
         let from = out.len();
-        out.extend_from_slice(body);
+        out.resize(from + body.len(), 0);
         let nonce = self.nonce(index, last);
-        let opened = self.key.open_in_place_separate_tag(nonce, Aad::empty(), tag, &mut out[from..]).is_ok();
+        let opened = self.key.open_separate_gather(nonce, Aad::empty(), body, tag, &mut out[from..]).is_ok();
         if opened {
             Ok(())
         } else {
+            // What was written there is not genuine.
+            out[from..].fill(0);
             out.truncate(from);
             Err(unauthentic())
         }

@@ -172,6 +172,13 @@ impl SegmentOpener {
         self.0.cipher.open(index, last, buffer)
     }
 
+    /// Opens a segment that lies among other bytes.
+    pub(super) fn open_apart(&self, index: u32, last: bool, segment: &[u8]) -> Result<Bytes> {
+        let mut out = BytesMut::with_capacity(segment.len());
+        self.append(index, last, segment, &mut out)?;
+        Ok(out.freeze())
+    }
+
     fn append(&self, index: u32, last: bool, segment: &[u8], out: &mut BytesMut) -> Result<()> {
         let body = match index {
             0 if Header::parse(segment)? != self.0.header => return Err(unauthentic()),

@@ -114,6 +114,13 @@ impl Opener {
                         return Ok(Some(segment.freeze()));
                     }
                     let from = if read.is_empty() { &mut *data } else { &mut *read };
+                    if self.pending.is_empty() && from.len() > size {
+                        let next = self.index.checked_add(1).ok_or_else(too_long)?;
+                        let opened = object.open_apart(self.index, false, &from[..size])?;
+                        from.advance(size);
+                        self.index = next;
+                        return Ok(Some(opened));
+                    }
                     gather(&mut self.pending, from, size);
                 }
                 Ok(None)

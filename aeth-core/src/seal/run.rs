@@ -75,17 +75,29 @@ impl RunOpener {
             if self.segments.is_empty() || want == 0 {
                 return Err(unauthentic());
             }
-            let before = data.len();
-            gather(&mut self.pending, data, want);
-            self.missing -= (before - data.len()) as u64;
-            if self.pending.len() < want {
-                return Ok(None);
+            let apart = self.pending.is_empty() && data.len() >= want;
+            if !apart {
+                let before = data.len();
+                gather(&mut self.pending, data, want);
+                self.missing -= (before - data.len()) as u64;
+                if self.pending.len() < want {
+                    return Ok(None);
+                }
             }
             let index = self.segments.start;
             self.segments.start += 1;
-            let mut opened = std::mem::take(&mut self.pending);
-            self.object.open_in_place(index, self.ends && self.segments.is_empty(), &mut opened)?;
-            let part = self.trim(opened.freeze());
+            let last = self.ends && self.segments.is_empty();
+            let opened = if apart {
+                let opened = self.object.open_apart(index, last, &data[..want])?;
+                data.advance(want);
+                self.missing -= want as u64;
+                opened
+            } else {
+                let mut segment = std::mem::take(&mut self.pending);
+                self.object.open_in_place(index, last, &mut segment)?;
+                segment.freeze()
+            };
+            let part = self.trim(opened);
             if !part.is_empty() {
                 return Ok(Some(part));
             }

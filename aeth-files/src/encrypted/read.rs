@@ -5,7 +5,7 @@ use super::object::{Known, Object, plain, plain_len, shown};
 use super::statistics::Counters;
 use aeth_core::blob::{Blob, BlobMeta, ETagMatch, GetOptions, GetRange};
 use aeth_core::seal::{Cover, Keyset, Opener, RunOpener};
-use aeth_core::{BlobPath, ByteStream, Error, ErrorKind, Result, collect_stream};
+use aeth_core::{BlobPath, ByteStream, Error, ErrorKind, Result, collect_sized, collect_stream};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::ops::Range;
@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Ciphertexts up to this length are opened in one piece.
 const WHOLE: u64 = 256 << 10;
+/// The same for a caller who gathers what is read anyway.
+const GATHERED: u64 = 32 << 20;
 /// How often a ranged read begins anew because the blob was replaced meanwhile.
 const ATTEMPTS: usize = 32;
 
@@ -35,8 +37,9 @@ impl Encrypted {
 
     async fn get_whole(&self, keyset: &Keyset, path: &BlobPath, options: GetOptions) -> Result<Blob> {
         let blob = self.inner.get_opts(path, options.clone()).await?;
-        if blob.meta.size <= WHOLE {
-            let sealed = collect_stream(blob.body, WHOLE).await?;
+        let whole = if options.in_one_piece { GATHERED } else { WHOLE };
+        if blob.meta.size <= whole {
+            let sealed = collect_sized(blob.body, whole, blob.meta.size).await?;
             let opened = self.open_all(keyset, &blob.meta, sealed).map_err(|error| shown(error, path))?;
             let meta = plain(blob.meta, opened.len() as u64);
             let range = 0..meta.size;
