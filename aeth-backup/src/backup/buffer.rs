@@ -8,12 +8,8 @@ use std::ops::Deref;
 /// Bytes read at once. What is read beyond a cut is copied to the next chunk's buffer, so not too many.
 pub(super) const READ: usize = 256 << 10;
 
-/// What a buffer may take up and be kept for the next chunk: most chunks are shorter, and those that are not would
-/// leave every buffer as large as the longest one that was ever in it.
-pub(super) const KEPT: usize = 2 << 20;
-
 /// A chunk that is being read, or one that was. Its memory has room for the longest chunk from the beginning and takes
-/// up what was ever filled of it: it never moves, and is used again unless that is much.
+/// up what was ever filled of it: it never moves, and is used again.
 #[derive(Debug)]
 pub(super) struct Buffer {
     memory: Memory,
@@ -63,9 +59,14 @@ impl Buffer {
         Self { memory: Memory::Given(bytes), length, touched: length }
     }
 
-    /// Whether it has room for any chunk, and takes up little.
+    /// Whether it has room for any chunk.
     pub(super) fn is_reusable(&self) -> bool {
-        matches!(self.memory, Memory::Mapped(_)) && self.touched <= KEPT
+        matches!(self.memory, Memory::Mapped(_))
+    }
+
+    /// The bytes of memory that it takes up.
+    pub(super) fn takes_up(&self) -> usize {
+        self.touched
     }
 
     pub(super) fn clear(&mut self) {
@@ -128,8 +129,8 @@ mod tests {
         buffer.extend(&vec![7; MAX_SIZE + READ + 1]);
         assert_eq!(buffer.len(), MAX_SIZE + READ + 1);
         let mut long = Buffer::new().unwrap();
-        long.extend(&vec![7; KEPT + 1]);
+        long.extend(&vec![7; MAX_SIZE]);
         long.clear();
-        assert!(!long.is_reusable(), "it takes up much");
+        assert_eq!(long.takes_up(), MAX_SIZE, "as long as it is not given back");
     }
 }

@@ -1,6 +1,6 @@
 //! From plaintext to a blob in a pack.
 
-use super::buffer::{Buffer, KEPT};
+use super::buffer::Buffer;
 use super::gate::Gates;
 use super::packer::Packer;
 use super::queue::Queue;
@@ -21,6 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Buffers that are kept for the next chunks. More are never out: each thread has two, and few wait in the queue.
 const SPARES: usize = 64;
+/// What the buffers that are kept may take up together: touching fresh memory is slow, but of those that long chunks
+/// were in each would become as large as the longest chunk there is.
+const SPARE_BYTES: usize = 16 << 20;
+
+/// What is kept for the next compressed chunk: few are longer.
+const PACKED: usize = 2 << 20;
 
 /// Everything that the threads of one run share.
 #[derive(Debug)]
@@ -148,10 +154,18 @@ impl Run {
 
     /// Takes a buffer back.
     pub(super) fn reuse(&self, mut buffer: Buffer) {
+        if !buffer.is_reusable() {
+            return;
+        }
+        buffer.clear();
         let mut spare = self.spare.lock();
-        if spare.len() < SPARES && buffer.is_reusable() {
-            buffer.clear();
-            spare.push(buffer);
+        spare.push(buffer);
+        let taken: usize = spare.iter().map(Buffer::takes_up).sum();
+        if taken > SPARE_BYTES || spare.len() > SPARES {
+            let largest = (0..spare.len()).max_by_key(|at| spare[*at].takes_up());
+            let given_back = largest.map(|at| spare.swap_remove(at));
+            drop(spare);
+            drop(given_back);
         }
     }
 
@@ -179,8 +193,7 @@ impl Run {
         let length = u32::try_from(data.len()).map_err(|_| Error::invalid("a blob has more than 4 GiB"))?;
         let uncompressed = if compressed { length } else { 0 };
         let stored = self.packer.add(&self.gates, &self.shared.key, kind, id, content, uncompressed)?;
-        // As little is kept here as in the buffers of chunks.
-        if packed.capacity() > KEPT {
+        if packed.capacity() > PACKED {
             *packed = Vec::new();
         }
         let mut counts = self.counts.lock();
