@@ -13,7 +13,10 @@ pub(crate) fn facts() -> String {
         .map_or_else(String::new, |kib| format!(", {} GiB of memory", (kib + (1 << 19)) >> 20));
     let rustc = workspace::output(std::process::Command::new("rustc").arg("--version")).unwrap_or_default();
     let rustc = rustc.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-    format!("{cpu}, {cores} cores{memory}, {rustc}, {}", std::env::consts::OS)
+    // The name alone does not tell generations apart, and this decides what sealing and hashing cost.
+    let flags = field("/proc/cpuinfo", "flags").unwrap_or_default();
+    let wide = if flags.split(' ').any(|flag| flag == "avx512f") { " with AVX-512" } else { "" };
+    format!("{cpu}{wide}, {cores} cores{memory}, {rustc}, {}", std::env::consts::OS)
 }
 
 fn field(file: &str, name: &str) -> Option<String> {
