@@ -70,11 +70,19 @@ pub(super) struct Inner {
 impl States {
     /// Forgets what was learnt over another connection: a failover may have taken numbers back.
     pub(super) fn over(&self, generation: u64) {
+        self.inner.lock().over(generation);
+    }
+
+    /// [`over`](Self::over) and [`is_quiet`](Self::is_quiet), in one.
+    pub(super) fn is_quiet_over(
+        &self,
+        generation: u64,
+        namespace: &Namespace,
+        now: (Count, Duration),
+    ) -> bool {
         let mut inner = self.inner.lock();
-        if inner.generation != generation {
-            inner.mirrors.clear();
-            inner.generation = generation;
-        }
+        inner.over(generation);
+        Sight(inner.mirrors.get(namespace)).is_quiet(now)
     }
 
     /// The last known moment, if there is one.
@@ -84,9 +92,7 @@ impl States {
 
     /// True while the mirror is known to be exact without asking: nothing was told since it was asked for.
     pub(super) fn is_quiet(&self, namespace: &Namespace, now: (Count, Duration)) -> bool {
-        let inner = self.inner.lock();
-        let quiet = inner.mirrors.get(namespace).and_then(|mirror| mirror.quiet);
-        quiet.is_some_and(|(count, asked)| count == now.0 && now.1.saturating_sub(asked) < TRUST)
+        self.view().of(namespace).is_quiet(now)
     }
 
     /// Takes note of what came with an answer. True when the mirror is exact, false when it must be brought up
@@ -190,6 +196,15 @@ impl States {
     }
 }
 
+impl Inner {
+    fn over(&mut self, generation: u64) {
+        if self.generation != generation {
+            self.mirrors.clear();
+            self.generation = generation;
+        }
+    }
+}
+
 /// The mirrors while nobody changes them.
 pub(super) struct View<'a>(MutexGuard<'a, Inner>);
 
@@ -207,6 +222,12 @@ impl Sight<'_> {
     /// The last known moment; the default where there is none.
     pub(super) fn now(self) -> Stamp {
         self.0.map(|mirror| mirror.told.stamp).unwrap_or_default()
+    }
+
+    /// True while it is known to be exact without asking: nothing was told since it was asked for.
+    pub(super) fn is_quiet(self, now: (Count, Duration)) -> bool {
+        let quiet = self.0.and_then(|mirror| mirror.quiet);
+        quiet.is_some_and(|(count, asked)| count == now.0 && now.1.saturating_sub(asked) < TRUST)
     }
 
     pub(super) fn readable(self, stamp: Stamp, tags: &[Tag]) -> bool {

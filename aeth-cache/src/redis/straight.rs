@@ -6,6 +6,7 @@ use super::error;
 use super::heard::Count;
 use super::link::check;
 use super::lookup::{Found, Lookups, Wanted};
+use super::state::Sight;
 use aeth_core::{ClockExt, Namespace, Result};
 use redis::Value;
 use std::time::Duration;
@@ -18,10 +19,9 @@ impl Lookups {
             Ok(generation) => generation,
             Err(error) => return Some(Err(error)),
         };
-        self.states.over(generation);
         // Before anything is sent, as on the general way.
         let before = (self.link.heard.count(), self.link.clock.monotonic());
-        if !self.states.is_quiet(namespace, before) {
+        if !self.states.is_quiet_over(generation, namespace, before) {
             return None;
         }
         Some(self.ask_values(namespace, wanted, before).await)
@@ -43,12 +43,23 @@ impl Lookups {
         (_, asked): (Count, Duration),
     ) -> Result<Vec<Found>> {
         let answer = self.link.ask(self.values(wanted.iter())).await?;
-        if !self.states.is_quiet(namespace, (self.link.heard.count(), asked)) {
-            Box::pin(self.states.sync(&self.link, &self.names, &[namespace])).await?;
+        // Where nothing was told up to the answer, nothing had changed when the values were read.
+        let now = (self.link.heard.count(), asked);
+        {
+            let view = self.states.view();
+            let sight = view.of(namespace);
+            if sight.is_quiet(now) {
+                return self.read(sight, answer, wanted.len());
+            }
         }
-        let now = self.link.clock.unix_millis();
+        Box::pin(self.states.sync(&self.link, &self.names, &[namespace])).await?;
         let view = self.states.view();
-        let sight = view.of(namespace);
+        self.read(view.of(namespace), answer, wanted.len())
+    }
+
+    /// What the answer to GET or MGET says.
+    fn read(&self, sight: Sight<'_>, answer: Value, count: usize) -> Result<Vec<Found>> {
+        let now = self.link.clock.unix_millis();
         let found = |answer| match check(answer)? {
             Value::BulkString(value) => {
                 Ok(self.readable(sight, now, value.into()).map_or(Found::Miss, Found::Hit))
@@ -57,10 +68,10 @@ impl Lookups {
             _ => Err(error::unexpected("look up")),
         };
         match answer {
-            Value::Array(answers) if wanted.len() > 1 && answers.len() == wanted.len() => {
+            Value::Array(answers) if count > 1 && answers.len() == count => {
                 answers.into_iter().map(found).collect()
             }
-            answer if wanted.len() == 1 => Ok(vec![found(answer)?]),
+            answer if count == 1 => Ok(vec![found(answer)?]),
             _ => Err(error::unexpected("look up")),
         }
     }
