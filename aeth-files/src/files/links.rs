@@ -9,7 +9,8 @@ impl Files {
     /// A URL by which whoever has it reads a blob, for a while, without credentials. Treat it as a secret.
     ///
     /// # Errors
-    /// `Unsupported` where the store, or a layer that guards it, makes none; `Invalid` for an expiry out of range.
+    /// `Unsupported` where the store, or a layer that guards it, makes none, and on Azure for a name that a URL has to
+    /// encode; `Invalid` for an expiry out of range.
     ///
     /// # Cancel safety
     /// Cancel-safe.
@@ -17,7 +18,8 @@ impl Files {
         self.link_for(path, PresignMethod::Get, expires).await
     }
 
-    /// A URL for another operation: a browser stores a file by one that allows to write.
+    /// A URL for another operation: a browser stores a file by one that allows to write, with the headers that come
+    /// with it.
     ///
     /// # Errors
     /// As [`link`](Self::link).

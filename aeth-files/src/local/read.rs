@@ -232,11 +232,13 @@ fn fill(file: &OwnedFd, start: u64, length: usize, bytes: &mut Vec<u8>) -> Step<
     Ok(())
 }
 
-/// Reads a chunk of a stream.
+/// Reads a chunk of a stream. A short one has memory of its own: whoever keeps it would keep the room of a whole one.
 fn read_chunk(file: &OwnedFd, range: Range<u64>) -> Result<Bytes> {
-    let length = usize::try_from(range.end - range.start).unwrap_or(chunks::CHUNK);
+    if range.end - range.start < CHUNK {
+        return Ok(read_range(file, range, Wait::Disk)?);
+    }
     let mut chunk = chunks::room();
-    fill(file, range.start, length, &mut chunk)?;
+    fill(file, range.start, chunks::CHUNK, &mut chunk)?;
     Ok(chunks::lend(chunk))
 }
 
