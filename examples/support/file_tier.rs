@@ -105,7 +105,7 @@ impl Inner {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        match decode_envelope(&bytes.into()) {
+        match decode_envelope(bytes.into()) {
             Ok(entry) if entry.is_usable(self.now()) => Ok(Some(entry)),
             Ok(_) => Ok(None),
             // Foreign or damaged: a miss, and counted.

@@ -73,7 +73,7 @@ impl Container {
         for _ in 0..count {
             marks.push(Mark(rest.try_get_u128_le().ok()?));
         }
-        let entry = decode_envelope(&rest).ok()?;
+        let entry = decode_envelope(rest).ok()?;
         (entry.tags.len() == marks.len()).then_some(Self { entry, marks })
     }
 }

@@ -112,7 +112,7 @@ impl<V: Send + Sync + 'static> Cache<V> {
         E: Into<BoxError>,
     {
         if !self.call.reload
-            && let Some(arrival) = self.look(key, || false)
+            && let Ok(arrival) = self.look(key, || false)
         {
             return self.typed(arrival);
         }

@@ -8,7 +8,7 @@ use crate::call::CallOptions;
 use crate::flight::{Arrival, Origin};
 use crate::item::Item;
 use crate::key::CacheKey;
-use crate::l1::{L1Key, Value};
+use crate::l1::{L1Key, Slot, Value};
 use crate::space::{Explanation, Found, Space};
 use aeth_core::{Error, Key, Namespace, Result, Tag};
 use std::fmt;
@@ -63,8 +63,8 @@ impl<V: Send + Sync + 'static> Cache<V> {
     #[must_use]
     pub fn peek<K: CacheKey + ?Sized>(&self, key: &K) -> Option<Arc<V>> {
         match self.look(key, || self.call.allow_stale) {
-            Some(arrival) => self.typed(arrival).ok()?,
-            None => {
+            Ok(arrival) => self.typed(arrival).ok()?,
+            Err(_) => {
                 self.missed(key);
                 None
             }
@@ -84,11 +84,12 @@ impl<V: Send + Sync + 'static> Cache<V> {
     pub async fn get<K: CacheKey + ?Sized>(&self, key: &K) -> Result<Option<Arc<V>>> {
         // A stale one is the answer that the tiers' silence would end in, without the way there.
         let stale = || self.serves_stale() && self.space.lower_is_out() && self.space.check_open().is_ok();
-        if let Some(arrival) = self.look(key, stale) {
-            return self.typed(arrival);
-        }
+        let local = match self.look(key, stale) {
+            Ok(arrival) => return self.typed(arrival),
+            Err(local) => local,
+        };
         let key = self.key(key)?;
-        match Box::pin(self.space.read(&key, &self.call)).await? {
+        match Box::pin(self.space.read(&key, local, &self.call)).await? {
             Some(arrival) => self.typed(arrival),
             None => Ok(None),
         }
@@ -179,18 +180,24 @@ impl<V: Send + Sync + 'static> Cache<V> {
         self.space.explain(&key).await
     }
 
-    /// The path of a hit: what L1 has that is fresh, or may be served stale; counted.
+    /// The path of a hit: what L1 has that is fresh, or may be served stale; counted. Otherwise what it has that is
+    /// stale.
     #[inline]
-    fn look<K: CacheKey + ?Sized>(&self, key: &K, stale: impl FnOnce() -> bool) -> Option<Arrival> {
+    fn look<K: CacheKey + ?Sized>(
+        &self,
+        key: &K,
+        stale: impl FnOnce() -> bool,
+    ) -> Result<Arrival, Option<Slot>> {
         key.with_bytes(|bytes| {
             let key = self.space.key(bytes);
             match self.space.look(&key) {
-                Found::Fresh(slot) | Found::Early(slot) => Some(self.space.hit(&key, slot)),
+                Found::Fresh(slot) | Found::Early(slot) => Ok(self.space.hit(&key, slot)),
                 Found::Stale(slot) if stale() => {
                     self.space.answered(&key, Origin::Stale);
-                    Some(Arrival::new(slot.value, Origin::Stale))
+                    Ok(Arrival::new(slot.value, Origin::Stale))
                 }
-                Found::Stale(_) | Found::Nothing => None,
+                Found::Stale(slot) => Err(Some(slot)),
+                Found::Nothing => Err(None),
             }
         })
     }

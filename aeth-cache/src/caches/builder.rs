@@ -200,13 +200,12 @@ impl CachesBuilder {
         };
         let mut tiers = self.tiers;
         let limits = self.limits;
-        let clock = || Arc::clone(coarse.clock());
         let stack = if tiers.len() > 1 {
-            Some(Arc::new(Tiers::limited(std::mem::take(&mut tiers), limits, clock())?))
+            Some(Arc::new(Tiers::limited(std::mem::take(&mut tiers), limits, &coarse)?))
         } else {
             None
         };
-        let single = tiers.pop().map(|tier| Arc::new(GuardedTier::new(tier, limits, clock())));
+        let single = tiers.pop().map(|tier| Arc::new(GuardedTier::by_coarse(tier, limits, &coarse)));
         let guards = match &stack {
             Some(stack) => stack.guards().to_vec(),
             None => single.iter().cloned().collect(),

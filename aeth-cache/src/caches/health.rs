@@ -5,6 +5,7 @@ use aeth_core::cache::{CacheTier, CacheTierExt, Entry, Lookup};
 use aeth_core::coord::NodeId;
 use aeth_core::observe::{Health, HealthCheck, Status};
 use aeth_core::{ClockExt, Error, Key, Namespace, Result, async_trait};
+use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -22,7 +23,7 @@ impl Caches {
         let namespace = PROBES.clone()?;
         let now = self.shared.coarse.clock().unix_millis();
         let key = Key::new(NodeId::random().get().to_le_bytes())?;
-        let value = key.to_bytes();
+        let value = Bytes::copy_from_slice(key.as_bytes());
         tier.put(&namespace, key.clone(), Entry::new(value.clone(), now, now + 60_000)).await?;
         let found = tier.get(&namespace, &key).await;
         tier.remove(&namespace, &key).await?;

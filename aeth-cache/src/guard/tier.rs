@@ -1,7 +1,8 @@
 //! The guard, as a tier around a tier.
 
 use super::Gate;
-use super::timed::timed;
+use super::timed::{alarmed, timed};
+use crate::time::{Alarms, CoarseClock};
 use aeth_core::cache::{
     CacheTier, Entry, FillOutcome, Invalidation, LeaseLookup, LeaseToken, Lookup, PutOutcome,
     TierCapabilities, TierStatistics,
@@ -45,6 +46,8 @@ pub(crate) struct GuardedTier {
     inner: Arc<dyn CacheTier>,
     clock: Arc<dyn Clock>,
     limit: Duration,
+    /// In place of timers.
+    alarms: Option<Alarms>,
     gate: Arc<Gate>,
     stats: Arc<GuardStats>,
 }
@@ -52,7 +55,22 @@ pub(crate) struct GuardedTier {
 impl GuardedTier {
     pub(crate) fn new(inner: Arc<dyn CacheTier>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let gate = Arc::new(Gate::new(limits.breaker, Arc::clone(&clock)));
-        Self { inner, clock, limit: limits.call, gate, stats: Arc::default() }
+        Self { inner, clock, limit: limits.call, alarms: None, gate, stats: Arc::default() }
+    }
+
+    /// The same, with alarms of this clock in place of timers.
+    pub(crate) fn by_coarse(inner: Arc<dyn CacheTier>, limits: Limits, coarse: &CoarseClock) -> Self {
+        let alarms = coarse.alarms(limits.call);
+        Self { alarms, ..Self::new(inner, limits, Arc::clone(coarse.clock())) }
+    }
+
+    /// The answer for one key, in no box of its own.
+    pub(crate) async fn ask_one(&self, namespace: &Namespace, key: &Key) -> Lookup {
+        let asked = self.inner.get_one(namespace, key);
+        match self.call(&self.stats.look_ups, asked, outage_of).await {
+            Ok(answer) => answer,
+            Err(error) => Lookup::Unavailable(error),
+        }
     }
 
     /// How long a call may take.
@@ -80,7 +98,10 @@ impl GuardedTier {
             error.with_component(self.inner.name().into_owned())
         })?;
         let began = self.clock.monotonic();
-        let result = timed(&*self.clock, self.limit, call).await;
+        let result = match &self.alarms {
+            Some(alarms) => alarmed(alarms, began, self.limit, call).await,
+            None => timed(&*self.clock, self.limit, call).await,
+        };
         durations.record_duration(self.clock.monotonic().saturating_sub(began));
         match result {
             Ok(answer) => {
@@ -126,6 +147,10 @@ impl CacheTier for GuardedTier {
             Ok(answers) => answers,
             Err(error) => vec![Lookup::Unavailable(error); keys.len()],
         }
+    }
+
+    async fn get_one(&self, namespace: &Namespace, key: &Key) -> Lookup {
+        self.ask_one(namespace, key).await
     }
 
     async fn put_many(&self, namespace: &Namespace, entries: Vec<(Key, Entry)>) -> Result<Vec<PutOutcome>> {
@@ -180,13 +205,18 @@ impl CacheTier for GuardedTier {
     }
 }
 
+/// The outage that an answer tells of.
+fn outage_of(answer: &Lookup) -> Option<&Error> {
+    match answer {
+        Lookup::Unavailable(error) => Some(error),
+        _ => None,
+    }
+}
+
 /// The outage that the first answer tells of: a batch goes to one server, or to few.
 #[allow(clippy::ptr_arg, reason = "what a look-up gives, whole")]
 fn unanswered(answers: &Vec<Lookup>) -> Option<&Error> {
-    match answers.first() {
-        Some(Lookup::Unavailable(error)) => Some(error),
-        _ => None,
-    }
+    answers.first().and_then(outage_of)
 }
 
 #[allow(clippy::ptr_arg, reason = "what a look-up gives, whole")]

@@ -5,6 +5,7 @@
 //! a breaker (the replay of removals) must be known as one. Both are facts about the call as a whole, and its parts
 //! see them through the thread that polls or drops them.
 
+use crate::time::{Alarm, Alarms};
 use aeth_core::{Clock, Error, Result};
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -65,11 +66,47 @@ where
             return Ok(output);
         }
     }
+    Err(late(limit, call))
+}
+
+/// The same by an alarm, for a call that begins at `began`.
+pub(super) async fn alarmed<F>(
+    alarms: &Alarms,
+    began: Duration,
+    limit: Duration,
+    mut call: F,
+) -> Result<F::Output>
+where
+    F: Future + Send + Unpin,
+{
+    {
+        let mut alarm = None;
+        let output = poll_fn(|context| {
+            if let Poll::Ready(output) = Pin::new(&mut call).poll(context) {
+                return Poll::Ready(Some(output));
+            }
+            match &alarm {
+                Some(alarm) => Alarm::poll(alarm, context).map(|()| None),
+                None => {
+                    alarm = Some(alarms.set(began, context));
+                    Poll::Pending
+                }
+            }
+        });
+        if let Some(output) = output.await {
+            return Ok(output);
+        }
+    }
+    Err(late(limit, call))
+}
+
+/// Drops a call as one that took too long.
+fn late<F>(limit: Duration, call: F) -> Error {
     {
         let _set = Set::to(&TIMED_OUT, true);
         drop(call);
     }
-    Err(Error::timeout(format!("no answer within {limit:?}")))
+    Error::timeout(format!("no answer within {limit:?}"))
 }
 
 /// Runs a call that no breaker refuses.

@@ -49,8 +49,11 @@ impl Accounts {
     }
 
     pub(crate) fn evict(&self, key: &L1Key, weight: u64) {
-        self.remove(key.space(), weight);
-        self.with(key.space(), |account| account.evictions.increment());
+        self.with(key.space(), |account| {
+            account.bytes.add(-signed(weight));
+            account.entries.add(-1);
+            account.evictions.increment();
+        });
         self.events.tell(EventKind::Evicted, || {
             let spaces = self.spaces.read();
             let (name, _) = usize::try_from(key.space()).ok().and_then(|index| spaces.get(index))?;

@@ -78,11 +78,12 @@ impl Quick {
 
     pub(crate) fn insert(&self, key: L1Key, slot: Slot) {
         let mut pushed_out = PushedOut::default();
-        let inserted = key.clone();
+        // Enough to know the key again: another with the same hash would be counted as replaced instead of evicted.
+        let inserted = (key.hash(), key.space());
         self.cache.insert_with_lifecycle(key, slot, &mut pushed_out);
         for (key, slot) in pushed_out.first.into_iter().chain(pushed_out.more) {
             let weight = u64::from(slot.weight);
-            if key == inserted {
+            if (key.hash(), key.space()) == inserted {
                 self.accounts.remove(key.space(), weight);
             } else {
                 self.accounts.evict(&key, weight);

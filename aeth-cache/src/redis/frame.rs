@@ -69,7 +69,7 @@ pub(super) fn decode(mut bytes: Bytes) -> Option<(Stamp, Entry)> {
     let mut fields = covered;
     let stamp = Stamp { life: fields.get_u64(), seq: fields.get_u64() };
     bytes.advance(HEADER);
-    let entry = decode_envelope(&bytes).ok()?;
+    let entry = decode_envelope(bytes).ok()?;
     Some((stamp, entry))
 }
 

@@ -35,6 +35,16 @@ pub(super) struct Wanted<'a> {
     pub(super) lease: Option<Duration>,
 }
 
+/// How the keys of a batch are put into commands. Either way they go out in one write and are answered in one round
+/// trip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Many keys in a command.
+    Together,
+    /// Each key in a command of its own.
+    Apart,
+}
+
 #[derive(Clone)]
 pub(super) enum Found {
     Hit(Entry),
@@ -63,12 +73,12 @@ enum More {
 
 impl Lookups {
     /// One answer for each, in order; counted.
-    pub(super) async fn find(&self, wanted: &[Wanted<'_>]) -> Vec<Found> {
-        let found = match self.straight(wanted).await {
+    pub(super) async fn find(&self, wanted: &[Wanted<'_>], form: Form) -> Vec<Found> {
+        let found = match self.straight(wanted, form).await {
             Some(Ok(found)) => found,
             Some(Err(error)) => vec![Found::Unavailable(error); wanted.len()],
             // In a box: as a part of it, the future of a straight look-up would be moved with it.
-            None => Box::pin(self.through(wanted)).await,
+            None => Box::pin(self.through(wanted, form)).await,
         };
         self.stats.looked_up(&found);
         self.lean(wanted, &found);
@@ -76,11 +86,11 @@ impl Lookups {
     }
 
     /// One answer for each, in order, whatever they want.
-    async fn through(&self, wanted: &[Wanted<'_>]) -> Vec<Found> {
+    async fn through(&self, wanted: &[Wanted<'_>], form: Form) -> Vec<Found> {
         let mut found = if self.leaning.load(Relaxed) >= LEAN && wanted.iter().any(|w| w.lease.is_some()) {
-            self.fresh(wanted).await
+            self.fresh(wanted, form).await
         } else {
-            let first = self.attempt(wanted).await;
+            let first = self.attempt(wanted, form).await;
             first.unwrap_or_else(|error| vec![Some(Found::Unavailable(error)); wanted.len()])
         };
         for _ in 1..ATTEMPTS {
@@ -95,7 +105,7 @@ impl Lookups {
                 part = again.iter().map(|at| wanted[*at]).collect();
                 &part
             };
-            match self.attempt(subset).await {
+            match self.attempt(subset, form).await {
                 Ok(answers) => again.into_iter().zip(answers).for_each(|(at, answer)| found[at] = answer),
                 Err(error) => {
                     again.into_iter().for_each(|at| found[at] = Some(Found::Unavailable(error.clone())));
@@ -108,12 +118,12 @@ impl Lookups {
 
     /// What is there and fresh needs no lease: where most look-ups hit, a plain one comes first, because a script
     /// costs the server several times as much. Where most miss, it would be a round trip for nothing.
-    async fn fresh(&self, wanted: &[Wanted<'_>]) -> Vec<Option<Found>> {
+    async fn fresh(&self, wanted: &[Wanted<'_>], form: Form) -> Vec<Option<Found>> {
         let plain: Vec<Wanted<'_>> = wanted.iter().map(|wanted| Wanted { lease: None, ..*wanted }).collect();
         let now = self.link.clock.unix_millis();
-        let found = match self.straight(&plain).await {
+        let found = match self.straight(&plain, form).await {
             Some(found) => found.map(|found| found.into_iter().map(Some).collect()),
-            None => self.attempt(&plain).await,
+            None => self.attempt(&plain, form).await,
         };
         match found {
             Ok(found) => (found.into_iter().zip(wanted))
@@ -138,7 +148,7 @@ impl Lookups {
     }
 
     /// One round trip, and those that it makes necessary; `None` where the value changed in between.
-    async fn attempt(&self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Found>>> {
+    async fn attempt(&self, wanted: &[Wanted<'_>], form: Form) -> Result<Vec<Option<Found>>> {
         self.states.over(self.link.ready().await?);
         // Before anything is sent: what the server tells from here on may concern what it answers.
         let (heard, tracks) = (&self.link.heard, self.link.heard.tracks());
@@ -160,7 +170,7 @@ impl Lookups {
                 None => 0,
             })
             .collect();
-        let (mut requests, plan) = self.requests(wanted, &tokens);
+        let (mut requests, plan) = self.requests(wanted, &tokens, form);
         // Behind the values: what was stored after a clear must not look like what was stored before it.
         requests.extend(asked.iter().flat_map(|space| state::follow(&self.names, space, tracks)));
         let mut answers = self.link.send(requests).await?.into_iter();
@@ -186,13 +196,13 @@ impl Lookups {
         self.judge(wanted, raws, &tokens).await
     }
 
-    fn requests(&self, wanted: &[Wanted<'_>], tokens: &[u128]) -> (Vec<Request>, Vec<Part>) {
+    fn requests(&self, wanted: &[Wanted<'_>], tokens: &[u128], form: Form) -> (Vec<Request>, Vec<Part>) {
         let (mut requests, mut plan) = (Vec::new(), Vec::new());
-        let (batch, cluster) = (self.link.options.batch, self.link.dialer.is_cluster());
         // A cluster refuses keys of several slots in one command. The client would divide it, but forgets to wake
         // itself for the parts where other answers come in at that moment (redis 1.8.1): they then wait for the next
         // command of anybody, and the look-up for its time limit.
-        let limit = if cluster { 1 } else { batch };
+        let apart = form == Form::Apart || self.link.dialer.is_cluster();
+        let limit = if apart { 1 } else { self.link.options.batch };
         let plain: Vec<usize> = (0..wanted.len()).filter(|at| wanted[*at].lease.is_none()).collect();
         for part in plain.chunks(limit) {
             requests.push(self.values(part.iter().map(|at| &wanted[*at])).into());

@@ -82,8 +82,8 @@ pub struct RedisOptions {
     pub command_timeout: Duration,
     /// Whether small packets are sent at once (`TCP_NODELAY`). Default true.
     pub nodelay: bool,
-    /// Whether look-ups of single keys that are made while another is on its way leave together, as one `MGET`.
-    /// Default true.
+    /// Whether look-ups of single keys that are made at the same time become one `MGET`. Otherwise each is a `GET` of
+    /// its own, for a proxy that handles those better; they still go out in one write. Default true.
     pub coalesce: bool,
     /// Whether the server's own word that a namespace has changed (*client tracking*) saves asking it along with each
     /// look-up. Redis and Valkey give that word before any later answer, which it depends on; switch it off for a

@@ -5,7 +5,7 @@
 use super::error;
 use super::heard::Count;
 use super::link::check;
-use super::lookup::{Found, Lookups, Wanted};
+use super::lookup::{Form, Found, Lookups, Wanted};
 use super::state::Sight;
 use aeth_core::{ClockExt, Namespace, Result};
 use redis::Value;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 impl Lookups {
     /// One answer for each, in order; `None` where it may take more than one command.
-    pub(super) async fn straight(&self, wanted: &[Wanted<'_>]) -> Option<Result<Vec<Found>>> {
+    pub(super) async fn straight(&self, wanted: &[Wanted<'_>], form: Form) -> Option<Result<Vec<Found>>> {
         let namespace = self.of_one(wanted)?;
         let generation = match self.link.ready().await {
             Ok(generation) => generation,
@@ -24,7 +24,7 @@ impl Lookups {
         if !self.states.is_quiet_over(generation, namespace, before) {
             return None;
         }
-        Some(self.ask_values(namespace, wanted, before).await)
+        Some(self.ask_values(namespace, wanted, form, before).await)
     }
 
     /// The namespace of look-ups that one command can answer.
@@ -40,39 +40,50 @@ impl Lookups {
         &self,
         namespace: &Namespace,
         wanted: &[Wanted<'_>],
+        form: Form,
         (_, asked): (Count, Duration),
     ) -> Result<Vec<Found>> {
-        let answer = self.link.ask(self.values(wanted.iter())).await?;
+        let answers = self.answers(wanted, form).await?;
         // Where nothing was told up to the answer, nothing had changed when the values were read.
         let now = (self.link.heard.count(), asked);
         {
             let view = self.states.view();
             let sight = view.of(namespace);
             if sight.is_quiet(now) {
-                return self.read(sight, answer, wanted.len());
+                return Ok(self.read(sight, answers));
             }
         }
         Box::pin(self.states.sync(&self.link, &self.names, &[namespace])).await?;
         let view = self.states.view();
-        self.read(view.of(namespace), answer, wanted.len())
+        Ok(self.read(view.of(namespace), answers))
     }
 
-    /// What the answer to GET or MGET says.
-    fn read(&self, sight: Sight<'_>, answer: Value, count: usize) -> Result<Vec<Found>> {
-        let now = self.link.clock.unix_millis();
-        let found = |answer| match check(answer)? {
-            Value::BulkString(value) => {
-                Ok(self.readable(sight, now, value.into()).map_or(Found::Miss, Found::Hit))
+    /// What the server has for each.
+    async fn answers(&self, wanted: &[Wanted<'_>], form: Form) -> Result<Vec<Value>> {
+        let answers = match form {
+            Form::Apart if wanted.len() > 1 => {
+                let each = wanted.iter().map(|wanted| self.values(std::iter::once(wanted)).into());
+                self.link.send(each.collect()).await?
             }
-            Value::Nil => Ok(Found::Miss),
-            _ => Err(error::unexpected("look up")),
+            _ => match self.link.ask(self.values(wanted.iter())).await? {
+                Value::Array(answers) => answers,
+                answer => vec![answer],
+            },
         };
-        match answer {
-            Value::Array(answers) if count > 1 && answers.len() == count => {
-                answers.into_iter().map(found).collect()
+        if answers.len() == wanted.len() { Ok(answers) } else { Err(error::unexpected("look up")) }
+    }
+
+    /// What the answers to GET or MGET say.
+    fn read(&self, sight: Sight<'_>, answers: Vec<Value>) -> Vec<Found> {
+        let now = self.link.clock.unix_millis();
+        let found = |answer| match check(answer) {
+            Ok(Value::BulkString(value)) => {
+                self.readable(sight, now, value.into()).map_or(Found::Miss, Found::Hit)
             }
-            answer if count == 1 => Ok(vec![found(answer)?]),
-            _ => Err(error::unexpected("look up")),
-        }
+            Ok(Value::Nil) => Found::Miss,
+            Ok(_) => Found::Unavailable(error::unexpected("look up")),
+            Err(refusal) => Found::Unavailable(refusal),
+        };
+        answers.into_iter().map(found).collect()
     }
 }

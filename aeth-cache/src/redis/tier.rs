@@ -3,7 +3,7 @@
 use super::error::{self, COMPONENT};
 use super::gather::Gather;
 use super::link::Link;
-use super::lookup::{Found, Lookups, Wanted};
+use super::lookup::{Form, Found, Lookups, Wanted};
 use super::names::Names;
 use super::singles::{Single, Singles};
 use super::state::{self, States};
@@ -22,16 +22,16 @@ use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Batches of single look-ups that may be on their way at a time: one that the server works at, one that goes
-/// out or comes in meanwhile.
-const FLIGHTS: usize = 2;
+/// Batches of single look-ups that may be on their way at a time: while the server works at one, others go out, come
+/// in, and are taken apart.
+const FLIGHTS: usize = 4;
 
 /// Redis as a cache tier: shared by all processes, with leases and tags; made by [`Redis::tier`].
 ///
 /// - A look-up is one round trip, `MGET` or (with leases) one script for the whole batch; where most look-ups
 ///   with lease hit, `MGET` goes first there too, and the script only for what it did not find fresh. Look-ups of single
-///   keys that are made at the same time leave together, unless
-///   [`coalesce`](super::RedisOptions::coalesce) says otherwise. In a cluster each key is a command of its own, and
+///   keys that are made at the same time leave together: as one command, or as one each where
+///   [`coalesce`](super::RedisOptions::coalesce) says so. In a cluster each key is a command of its own, and
 ///   all of them are on their way at once.
 /// - An entry is kept until its `usable_until` by the server's own expiry, at most
 ///   [`keep`](super::RedisOptions::keep).
@@ -47,7 +47,7 @@ const FLIGHTS: usize = 2;
 #[derive(Clone)]
 pub struct RedisTier {
     lookups: Arc<Lookups>,
-    singles: Option<Arc<Gather<Singles>>>,
+    singles: Arc<Gather<Singles>>,
     watch: Arc<Watch>,
 }
 
@@ -58,23 +58,27 @@ impl RedisTier {
         let leaning = AtomicI32::new(0);
         let watch = Watch::new(Arc::clone(&link), names.clone());
         let lookups = Arc::new(Lookups { link, names, states, stats, leaning });
-        let singles = coalesce.then(|| Arc::new(Gather::new(Singles(Arc::clone(&lookups)), FLIGHTS, tasks)));
+        let form = if coalesce { Form::Together } else { Form::Apart };
+        let singles = Singles { lookups: Arc::clone(&lookups), form };
+        let singles = Arc::new(Gather::new(singles, FLIGHTS, tasks));
         Self { lookups, singles, watch }
     }
 
+    async fn find_one(&self, namespace: &Namespace, key: &Key, lease: Option<Duration>) -> Found {
+        let (answer, answered) = oneshot::channel();
+        self.singles.add(Single { namespace: namespace.clone(), key: key.clone(), lease, answer });
+        answered.await.unwrap_or_else(|_| Found::Unavailable(error::closed()))
+    }
+
     async fn find(&self, namespace: &Namespace, keys: &[Key], lease: Option<Duration>) -> Vec<Found> {
-        match (keys, &self.singles) {
-            ([], _) => Vec::new(),
-            ([key], Some(singles)) => {
-                let (answer, answered) = oneshot::channel();
-                singles.add(Single { namespace: namespace.clone(), key: key.clone(), lease, answer });
-                vec![answered.await.unwrap_or_else(|_| Found::Unavailable(error::closed()))]
-            }
+        match keys {
+            [] => Vec::new(),
+            [key] => vec![self.find_one(namespace, key, lease).await],
             _ => {
                 let wanted: Vec<Wanted<'_>> =
                     keys.iter().map(|key| Wanted { namespace, key, lease }).collect();
                 // A look-up that is gathered waits for its answer only, and needs no room for this.
-                Box::pin(self.lookups.find(&wanted)).await
+                Box::pin(self.lookups.find(&wanted, Form::Together)).await
             }
         }
     }
@@ -83,6 +87,14 @@ impl RedisTier {
 impl fmt::Debug for RedisTier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisTier").field("link", &self.lookups.link).finish_non_exhaustive()
+    }
+}
+
+fn looked_up(found: Found, namespace: &Namespace) -> Lookup {
+    match found {
+        Found::Hit(entry) | Found::Stale(entry, _) => Lookup::Hit(entry),
+        Found::Miss | Found::Granted(_) | Found::Held => Lookup::Miss,
+        Found::Unavailable(error) => Lookup::Unavailable(within("get", namespace)(error)),
     }
 }
 
@@ -107,12 +119,11 @@ impl CacheTier for RedisTier {
 
     async fn get_many(&self, namespace: &Namespace, keys: &[Key]) -> Vec<Lookup> {
         let found = self.find(namespace, keys, None).await;
-        let lookup = |found| match found {
-            Found::Hit(entry) | Found::Stale(entry, _) => Lookup::Hit(entry),
-            Found::Miss | Found::Granted(_) | Found::Held => Lookup::Miss,
-            Found::Unavailable(error) => Lookup::Unavailable(within("get_many", namespace)(error)),
-        };
-        found.into_iter().map(lookup).collect()
+        found.into_iter().map(|found| looked_up(found, namespace)).collect()
+    }
+
+    async fn get_one(&self, namespace: &Namespace, key: &Key) -> Lookup {
+        looked_up(self.find_one(namespace, key, None).await, namespace)
     }
 
     async fn put_many(&self, namespace: &Namespace, entries: Vec<(Key, Entry)>) -> Result<Vec<PutOutcome>> {

@@ -37,7 +37,7 @@ impl Space {
         self.check_open()?;
         let mut answers: Vec<Option<Arrival>> = vec![None; keys.len()];
         let mut missing: Vec<(usize, Stamp, Option<Slot>)> = Vec::new();
-        let moment = self.moment();
+        let moment = self.shared.coarse.moment();
         for (index, key) in keys.iter().enumerate() {
             let stamp = self.stamp_at(key.hash(), moment);
             match self.look(&key.as_ref()) {

@@ -1,9 +1,9 @@
 //! Reading the lower tiers.
 
-use super::{Found, Space, Stamp};
+use super::{Space, Stamp};
 use crate::call::CallOptions;
 use crate::flight::{Arrival, Leader, Origin};
-use crate::guard::timed;
+use crate::guard::{GuardedTier, timed};
 use crate::l1::{KeyRef, L1Key, Slot};
 use aeth_core::cache::{CacheTier, Entry, LeaseLookup, LeaseToken, Lookup, TierCapability};
 use aeth_core::{ClockExt, Error, Key, Result};
@@ -49,10 +49,7 @@ impl Space {
     where
         F: Future + Send + Unpin,
     {
-        // Where there is one tier, its guard has set a timer already; a later one would never fire.
-        if let [guard] = &*self.shared.guards
-            && guard.limit() <= limit
-        {
+        if self.sole_guard(limit).is_some() {
             return Ok(call.await);
         }
         let result = timed(&**self.shared.coarse.clock(), limit, call).await;
@@ -103,23 +100,32 @@ impl Space {
         Some((slot, entry.is_fresh(stamp.started_unix)))
     }
 
-    /// Answers without a loader: L1, then the lower tiers.
-    pub(crate) async fn read(&self, key: &L1Key, call: &CallOptions) -> Result<Option<Arrival>> {
+    /// Answers without a loader, from the lower tiers; `local` is what L1 has, which is not fresh.
+    pub(crate) async fn read(
+        &self,
+        key: &L1Key,
+        local: Option<Slot>,
+        call: &CallOptions,
+    ) -> Result<Option<Arrival>> {
         self.check_open()?;
-        let stamp = self.stamp(key.hash());
-        let local = match self.look(&key.as_ref()) {
-            Found::Fresh(slot) | Found::Early(slot) => {
-                return Ok(Some(self.count_hit(&key.as_ref(), &slot)));
-            }
-            Found::Stale(slot) => Some(slot),
-            Found::Nothing => None,
-        };
+        let stamp = self.stamp_of_read(key.hash());
         let Some(tier) = self.lower() else { return Ok(self.settle_read(key, local, None, call)) };
         let tier_key = Self::tier_key(key.bytes())?;
         let limit = self.tier_limit(local.is_some(), call);
-        let keys = slice::from_ref(&tier_key);
-        let lookup = self.tier_call(limit, tier.get_many(&self.name, keys)).await;
-        self.judge_read(key, local, lookup.map(|mut lookups| lookups.pop()), &stamp, call)
+        let lookup = match self.sole_guard(limit) {
+            Some(guard) => Ok(guard.ask_one(&self.name, &tier_key).await),
+            None => self.tier_call(limit, tier.get_one(&self.name, &tier_key)).await,
+        };
+        self.judge_read(key, local, lookup.map(Some), &stamp, call)
+    }
+
+    /// The guard of the one tier, where there is one whose limit is not above `limit`: it sets a timer, and a second
+    /// one would never go off.
+    fn sole_guard(&self, limit: Duration) -> Option<&Arc<GuardedTier>> {
+        match &*self.shared.guards {
+            [guard] if guard.limit() <= limit => Some(guard),
+            _ => None,
+        }
     }
 
     /// Puts together what L1 and the lower tiers said about one key.

@@ -119,6 +119,11 @@ impl Space {
         }
     }
 
+    /// The state of a key that is only read: its time may be a tick or two old, as that of a hit is.
+    pub(crate) fn stamp_of_read(&self, hash: u64) -> Stamp {
+        self.stamp_at(hash, self.shared.coarse.moment())
+    }
+
     /// Now, by the coarse clock's origin and by the wall clock; reading both costs as much as a look-up.
     pub(crate) fn moment(&self) -> (u64, u64) {
         (self.shared.coarse.exact_now(), self.shared.coarse.clock().unix_millis())

@@ -5,6 +5,7 @@ mod tier;
 mod write;
 
 use crate::guard::{GuardedTier, Limits};
+use crate::time::CoarseClock;
 use aeth_core::cache::{CacheTier, Entry, TierCapabilities, TierCapability};
 use aeth_core::{Clock, ClockExt, Error, Key, Result};
 use std::fmt;
@@ -48,17 +49,23 @@ impl Tiers {
     /// # Errors
     /// `Invalid` for an empty stack.
     pub fn new(parts: Vec<Arc<dyn CacheTier>>, clock: Arc<dyn Clock>) -> Result<Self> {
-        Self::limited(parts, Limits::default(), clock)
+        let guard = |part| GuardedTier::new(part, Limits::default(), Arc::clone(&clock));
+        let guards: Vec<GuardedTier> = parts.into_iter().map(guard).collect();
+        Self::over(guards, clock)
     }
 
     /// The same with other limits.
     pub(crate) fn limited(
         parts: Vec<Arc<dyn CacheTier>>,
         limits: Limits,
-        clock: Arc<dyn Clock>,
+        coarse: &CoarseClock,
     ) -> Result<Self> {
-        let guard = |part| Arc::new(GuardedTier::new(part, limits, Arc::clone(&clock)));
-        let guards: Vec<Arc<GuardedTier>> = parts.into_iter().map(guard).collect();
+        let guard = |part| GuardedTier::by_coarse(part, limits, coarse);
+        Self::over(parts.into_iter().map(guard).collect(), Arc::clone(coarse.clock()))
+    }
+
+    fn over(guards: Vec<GuardedTier>, clock: Arc<dyn Clock>) -> Result<Self> {
+        let guards: Vec<Arc<GuardedTier>> = guards.into_iter().map(Arc::new).collect();
         let parts: Vec<Arc<dyn CacheTier>> =
             guards.iter().map(|guard| Arc::clone(guard) as Arc<dyn CacheTier>).collect();
         let Some(last) = parts.last() else {

@@ -163,7 +163,7 @@ fn value(rest: &mut Bytes) -> Option<Option<Record>> {
     let length = usize::try_from(rest.try_get_u32_le().ok()?).ok()?;
     let envelope = take(rest, length)?;
     let record = |entry| Record { namespace, key, generation, clears, tag_epoch, entry };
-    Some(decode_envelope(&envelope).ok().map(record))
+    Some(decode_envelope(envelope).ok().map(record))
 }
 
 fn take(rest: &mut Bytes, length: usize) -> Option<Bytes> {

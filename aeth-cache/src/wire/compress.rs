@@ -3,6 +3,7 @@
 use aeth_core::Result;
 use aeth_core::cache::{Entry, EntryFlags};
 use bytes::Bytes;
+use std::borrow::Cow;
 
 /// Values longer than this are not compressed, and what claims to become longer is damaged: a few bytes must not
 /// be able to fill the memory of every reader.
@@ -80,14 +81,14 @@ impl Compression {
 }
 
 /// The bytes before compression; `None` when they are damaged.
-pub(super) fn unpack(flags: EntryFlags, bytes: Bytes) -> Option<Bytes> {
+pub(super) fn unpack(flags: EntryFlags, bytes: Cow<'_, Bytes>) -> Option<Cow<'_, Bytes>> {
     let (zstd, lz4) = (flags.has(EntryFlags::ZSTD), flags.has(EntryFlags::LZ4));
     match (zstd, lz4) {
         (false, false) => Some(bytes),
         #[cfg(feature = "zstd")]
-        (true, false) => zstd::unpack(&bytes),
+        (true, false) => zstd::unpack(&bytes).map(Cow::Owned),
         #[cfg(feature = "lz4")]
-        (false, true) => lz4_unpack(&bytes),
+        (false, true) => lz4_unpack(&bytes).map(Cow::Owned),
         _ => None,
     }
 }
@@ -161,14 +162,21 @@ mod tests {
         for method in methods() {
             let packed = method.pack(Entry::new(value.clone(), 0, 1)).unwrap();
             assert!(packed.value.len() < value.len() / 4, "{method:?}");
-            assert_eq!(unpack(packed.flags, packed.value.clone()).as_ref(), Some(&value), "{method:?}");
+            assert_eq!(
+                unpack(packed.flags, Cow::Borrowed(&packed.value)).as_deref(),
+                Some(&value),
+                "{method:?}"
+            );
             for cut in 0..packed.value.len() {
-                assert_ne!(unpack(packed.flags, packed.value.slice(..cut)).as_ref(), Some(&value));
+                assert_ne!(
+                    unpack(packed.flags, Cow::Owned(packed.value.slice(..cut))).as_deref(),
+                    Some(&value)
+                );
             }
             // A header that claims four gigabytes.
             let mut claims = packed.value.to_vec();
             claims[..4].copy_from_slice(&[0xff; 4]);
-            assert_eq!(unpack(packed.flags, claims.into()), None, "{method:?}");
+            assert_eq!(unpack(packed.flags, Cow::Owned(claims.into())), None, "{method:?}");
         }
     }
 

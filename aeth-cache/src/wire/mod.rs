@@ -17,6 +17,7 @@ pub use seal::CacheKeys;
 use aeth_core::cache::{Entry, EntryFlags};
 use aeth_core::{Namespace, Result};
 use bytes::Bytes;
+use std::borrow::Cow;
 
 /// How one cache's values travel.
 #[derive(Debug, Clone, Default)]
@@ -58,14 +59,19 @@ impl Wire {
     }
 
     /// The encoded value of a stored entry; `None` when it cannot be read, or is not to be trusted.
-    pub(crate) fn unpack(&self, namespace: &Namespace, key: &[u8], entry: &Entry) -> Option<Bytes> {
+    pub(crate) fn unpack<'a>(
+        &self,
+        namespace: &Namespace,
+        key: &[u8],
+        entry: &'a Entry,
+    ) -> Option<Cow<'a, Bytes>> {
         if entry.flags.without(known()) != EntryFlags::NONE {
             return None;
         }
-        let bytes = entry.value.clone();
+        let bytes = Cow::Borrowed(&entry.value);
         #[cfg(feature = "seal")]
         let bytes = match (&self.keys, entry.flags.has(EntryFlags::SEALED)) {
-            (Some(keys), true) => keys.open(namespace, key, entry).ok()?,
+            (Some(keys), true) => Cow::Owned(keys.open(namespace, key, entry).ok()?),
             (None, false) => bytes,
             _ => return None,
         };

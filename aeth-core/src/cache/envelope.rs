@@ -76,7 +76,7 @@ pub fn encode_envelope(entry: &Entry) -> Bytes {
 ///
 /// # Errors
 /// [`EnvelopeError`], each of which a tier counts and answers as a miss.
-pub fn decode_envelope(envelope: &Bytes) -> Result<Entry, EnvelopeError> {
+pub fn decode_envelope(mut envelope: Bytes) -> Result<Entry, EnvelopeError> {
     if envelope.len() < 5 || envelope[..4] != MAGIC {
         return Err(EnvelopeError::Foreign);
     }
@@ -109,8 +109,12 @@ pub fn decode_envelope(envelope: &Bytes) -> Result<Entry, EnvelopeError> {
         let text = std::str::from_utf8(bytes).map_err(|_| EnvelopeError::Damaged)?;
         tags.push(Tag::new(text).map_err(|_| EnvelopeError::Damaged)?);
     }
+    let value_at = body_len - rest.len();
+    // Not as a slice, which would count a second reference.
+    envelope.truncate(body_len);
+    envelope.advance(value_at);
     Ok(Entry {
-        value: envelope.slice(body_len - rest.len()..body_len),
+        value: envelope,
         created,
         fresh_until,
         usable_until,

@@ -8,7 +8,7 @@ use std::slice;
 pub trait CacheTierExt: CacheTier {
     /// The answer for one key. Cancel-safe.
     fn get<'a>(&'a self, namespace: &'a Namespace, key: &'a Key) -> impl Future<Output = Lookup> + Send + 'a {
-        async move { self.get_many(namespace, slice::from_ref(key)).await.pop().unwrap_or(Lookup::Miss) }
+        self.get_one(namespace, key)
     }
 
     /// Stores one entry. Errors and cancel safety as [`CacheTier::put_many`].

@@ -195,6 +195,20 @@ pub trait CacheTier: fmt::Debug + Send + Sync + 'static {
     /// Cancel-safe.
     async fn get_many(&self, namespace: &Namespace, keys: &[Key]) -> Vec<Lookup>;
 
+    /// The answer for one key: that of [`get_many`](Self::get_many), which is what it asks unless a tier has a
+    /// shorter way.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    async fn get_one(&self, namespace: &Namespace, key: &Key) -> Lookup {
+        let answers = self.get_many(namespace, std::slice::from_ref(key)).await;
+        answers.into_iter().next().unwrap_or_else(|| {
+            Lookup::Unavailable(
+                Error::unavailable("the tier gave no answer").with_component(self.name().into_owned()),
+            )
+        })
+    }
+
     /// Stores entries; one outcome for each, in order. Storing voids the leases on the keys. When the same key
     /// is given twice, the later one wins.
     ///

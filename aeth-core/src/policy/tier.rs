@@ -82,6 +82,11 @@ impl CacheTier for PolicyTier {
         }
     }
 
+    async fn get_one(&self, namespace: &Namespace, key: &Key) -> Lookup {
+        let mut answers = self.get_many(namespace, std::slice::from_ref(key)).await;
+        answers.pop().unwrap_or(Lookup::Miss)
+    }
+
     async fn put_many(&self, namespace: &Namespace, entries: Vec<(Key, Entry)>) -> Result<Vec<PutOutcome>> {
         self.guard.call(CallKind::once("put"), |_| self.inner.put_many(namespace, entries.clone())).await
     }

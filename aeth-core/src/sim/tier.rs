@@ -90,6 +90,11 @@ impl CacheTier for FaultyTier {
         answers
     }
 
+    async fn get_one(&self, namespace: &Namespace, key: &Key) -> Lookup {
+        let mut answers = self.get_many(namespace, std::slice::from_ref(key)).await;
+        answers.pop().unwrap_or(Lookup::Miss)
+    }
+
     async fn put_many(
         &self,
         namespace: &Namespace,

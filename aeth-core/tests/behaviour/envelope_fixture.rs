@@ -22,7 +22,7 @@ fn entry() -> Entry {
 
 #[test]
 fn version_1_stays_readable() {
-    assert_eq!(decode_envelope(&Bytes::from_static(V1)).unwrap(), entry());
+    assert_eq!(decode_envelope(Bytes::from_static(V1)).unwrap(), entry());
 }
 
 #[test]
@@ -34,8 +34,8 @@ fn version_1_is_what_is_written() {
 fn other_versions_and_foreign_bytes_are_told_apart() {
     let mut later = V1.to_vec();
     later[4] = 2;
-    assert_eq!(decode_envelope(&Bytes::from(later)), Err(EnvelopeError::UnknownVersion(2)));
-    assert_eq!(decode_envelope(&Bytes::from_static(b"PK\x03\x04 and so on")), Err(EnvelopeError::Foreign));
-    assert_eq!(decode_envelope(&Bytes::new()), Err(EnvelopeError::Foreign));
-    assert_eq!(decode_envelope(&Bytes::from_static(&V1[..30])), Err(EnvelopeError::Damaged));
+    assert_eq!(decode_envelope(Bytes::from(later)), Err(EnvelopeError::UnknownVersion(2)));
+    assert_eq!(decode_envelope(Bytes::from_static(b"PK\x03\x04 and so on")), Err(EnvelopeError::Foreign));
+    assert_eq!(decode_envelope(Bytes::new()), Err(EnvelopeError::Foreign));
+    assert_eq!(decode_envelope(Bytes::from_static(&V1[..30])), Err(EnvelopeError::Damaged));
 }

@@ -102,7 +102,7 @@ proptest! {
         let envelope = encode_envelope(&entry);
         let tags: usize = entry.tags.iter().map(|tag| 1 + tag.as_str().len()).sum();
         prop_assert_eq!(envelope.len(), ENVELOPE_OVERHEAD + tags + entry.value.len());
-        prop_assert_eq!(decode_envelope(&envelope).unwrap(), entry);
+        prop_assert_eq!(decode_envelope(envelope).unwrap(), entry);
     }
 
     #[test]
@@ -110,25 +110,25 @@ proptest! {
         let mut bytes = encode_envelope(&entry).to_vec();
         let bit = at.index(bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
-        prop_assert!(decode_envelope(&Bytes::from(bytes)).is_err());
+        prop_assert!(decode_envelope(Bytes::from(bytes)).is_err());
     }
 
     #[test]
     fn a_cut_envelope_is_noticed(entry in entries(), at in any::<prop::sample::Index>()) {
         let envelope = encode_envelope(&entry);
-        prop_assert!(decode_envelope(&envelope.slice(..at.index(envelope.len()))).is_err());
+        prop_assert!(decode_envelope(envelope.slice(..at.index(envelope.len()))).is_err());
     }
 
     #[test]
     fn any_bytes_are_decoded_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200), count in any::<u16>()) {
-        prop_assert!(decode_envelope(&Bytes::from(bytes.clone())).is_err());
+        prop_assert!(decode_envelope(Bytes::from(bytes.clone())).is_err());
         // With a right checksum and a wrong inside it is damaged, or an entry, and never a panic.
         let mut inside = b"AETC\x01".to_vec();
         inside.resize(44, 0);
         inside.extend_from_slice(&count.to_le_bytes());
         inside.extend_from_slice(&bytes);
         inside.extend_from_slice(&crc32c::crc32c(&inside).to_le_bytes());
-        match decode_envelope(&Bytes::from(inside.clone())) {
+        match decode_envelope(Bytes::from(inside.clone())) {
             Ok(entry) => prop_assert_eq!(encode_envelope(&entry), inside),
             Err(error) => prop_assert_eq!(error, EnvelopeError::Damaged),
         }

