@@ -1,7 +1,7 @@
 //! What the server answers to a look-up, key by key.
 
 use super::link::{check, number};
-use aeth_core::Error;
+use aeth_core::{Error, Result};
 use bytes::Bytes;
 use redis::Value;
 
@@ -23,10 +23,15 @@ pub(super) struct Part {
 
 impl Part {
     /// Puts what the answer says at the places of its keys; `None` for an answer that is none.
-    pub(super) fn take(self, answer: Value, raws: &mut [Raw]) -> Option<()> {
+    pub(super) fn take(self, answer: Result<Value>, raws: &mut [Raw]) -> Option<()> {
         let answers = match answer {
-            Value::Array(answers) => answers,
-            single if self.of.len() == 1 && !self.leases => vec![single],
+            Err(refusal) => {
+                // The other parts of the batch have answers of their own.
+                self.of.into_iter().for_each(|at| raws[at] = Raw::Refused(refusal.clone()));
+                return Some(());
+            }
+            Ok(Value::Array(answers)) => answers,
+            Ok(single) if self.of.len() == 1 && !self.leases => vec![single],
             _ => return None,
         };
         if answers.len() != self.of.len() {

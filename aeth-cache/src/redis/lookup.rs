@@ -176,8 +176,8 @@ impl Lookups {
         let mut answers = self.link.send(requests).await?.into_iter();
         let mut raws: Vec<Raw> = wanted.iter().map(|_| Raw::Nothing).collect();
         for part in plan {
-            let answer = check(answers.next().ok_or_else(|| error::unexpected("look up"))?)?;
-            part.take(answer, &mut raws).ok_or_else(|| error::unexpected("look up"))?;
+            let answer = answers.next().ok_or_else(|| error::unexpected("look up"))?;
+            part.take(check(answer), &mut raws).ok_or_else(|| error::unexpected("look up"))?;
         }
         let mut behind = Vec::new();
         for space in asked {

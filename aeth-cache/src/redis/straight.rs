@@ -1,5 +1,5 @@
-//! The way of most look-ups: plain ones, of one namespace of which the server has told nothing new. They take one
-//! command and no second look, and do without what the general way of [`lookup`](super::lookup) prepares for those that
+//! The way of most look-ups: plain ones, of one namespace of which the server has told nothing new. They take one round
+//! trip and no second look, and do without what the general way of [`lookup`](super::lookup) prepares for those that
 //! may.
 
 use super::error;

@@ -6,7 +6,7 @@ use super::{BoxLoader, Found, Loader, Space, Stamp};
 use crate::call::CallOptions;
 use crate::flight::{Arrival, Boarding, Flight, Leader, Outcome};
 use crate::item::Item;
-use crate::l1::{L1Key, Slot, Value};
+use crate::l1::{Generation, L1Key, Slot, Value};
 use aeth_core::cache::{LeaseLookup, TierCapability};
 use aeth_core::{Error, Key, Result};
 use futures_util::future::{BoxFuture, join_all};
@@ -31,15 +31,24 @@ struct Awaited {
     stale: Option<Slot>,
 }
 
+/// A key that L1 does not have fresh.
+struct Missing {
+    index: usize,
+    generation: Generation,
+    /// In a box: batches are long, and most of their keys have none.
+    stale: Option<Box<Slot>>,
+}
+
 impl Space {
     /// Answers without a loader, in order. The lower tiers are asked once.
     pub(crate) async fn read_many(&self, keys: &[L1Key], call: &CallOptions) -> Result<Vec<Option<Arrival>>> {
         self.check_open()?;
         let mut answers: Vec<Option<Arrival>> = vec![None; keys.len()];
-        let mut missing: Vec<(usize, Stamp, Option<Slot>)> = Vec::new();
-        let moment = self.shared.coarse.moment();
+        let mut missing: Vec<Missing> = Vec::new();
+        // But for the generation, which is each key's own.
+        let stamp = self.stamp_of_read(0);
         for (index, key) in keys.iter().enumerate() {
-            let stamp = self.stamp_at(key.hash(), moment);
+            let generation = self.shared.l1.generation(key.hash());
             match self.look(&key.as_ref()) {
                 Found::Fresh(slot) | Found::Early(slot) => {
                     answers[index] = Some(self.count_hit(&key.as_ref(), &slot))
@@ -48,8 +57,8 @@ impl Space {
                     if missing.is_empty() {
                         missing.reserve_exact(keys.len() - index);
                     }
-                    let stale = if let Found::Stale(slot) = found { Some(slot) } else { None };
-                    missing.push((index, stamp, stale));
+                    let stale = if let Found::Stale(slot) = found { Some(Box::new(slot)) } else { None };
+                    missing.push(Missing { index, generation, stale });
                 }
             }
         }
@@ -57,10 +66,10 @@ impl Space {
             return Ok(answers);
         }
         let Some(tier) = self.lower() else {
-            for (index, _, slot) in missing {
+            for Missing { index, stale, .. } in missing {
                 let key = keys[index].as_ref();
                 if call.allow_stale {
-                    answers[index] = slot.as_ref().map(|slot| self.count_stale(&key, slot));
+                    answers[index] = stale.map(|slot| self.count_stale(&key, &slot));
                 }
                 if answers[index].is_none() {
                     self.missed(&key);
@@ -68,16 +77,19 @@ impl Space {
             }
             return Ok(answers);
         };
-        let tier_keys: Vec<Key> =
-            missing.iter().map(|(index, ..)| Self::tier_key(keys[*index].bytes())).collect::<Result<_>>()?;
-        let limit = self.tier_limit(missing.iter().all(|(.., slot)| slot.is_some()), call);
+        let tier_keys: Vec<Key> = missing
+            .iter()
+            .map(|missing| Self::tier_key(keys[missing.index].bytes()))
+            .collect::<Result<_>>()?;
+        let limit = self.tier_limit(missing.iter().all(|missing| missing.stale.is_some()), call);
         let mut lookups = match self.tier_call(limit, tier.get_many(&self.name, &tier_keys)).await {
             Ok(lookups) => Ok(lookups.into_iter()),
             Err(error) => Err(error),
         };
-        for (index, stamp, slot) in missing {
+        for Missing { index, generation, stale } in missing {
             let lookup = lookups.as_mut().map(Iterator::next).map_err(|error| error.clone());
-            answers[index] = self.judge_read(&keys[index], slot, lookup, &stamp, call)?;
+            let stamp = Stamp { generation, ..stamp };
+            answers[index] = self.judge_read(&keys[index], stale.map(|slot| *slot), lookup, &stamp, call)?;
         }
         Ok(answers)
     }

@@ -6,6 +6,7 @@ mod support;
 
 mod coherence;
 mod conformance;
+mod gathered;
 mod outage;
 mod quiet;
 mod server;

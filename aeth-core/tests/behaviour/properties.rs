@@ -9,6 +9,7 @@ use aeth_core::observe::{Histogram, HistogramSnapshot};
 use aeth_core::{BlobPath, Error, ErrorKind, Key, Namespace, Retry, Tag};
 use bytes::Bytes;
 use proptest::prelude::*;
+use std::hash::BuildHasher;
 
 fn tags() -> impl Strategy<Value = Vec<Tag>> {
     prop::collection::vec("[a-zé:/]{1,40}", 0..5)
@@ -95,6 +96,22 @@ proptest! {
             prop_assert_eq!(key.as_bytes(), &bytes[..]);
             prop_assert!(key.to_string().is_ascii());
         }
+    }
+
+    #[test]
+    fn keys_order_and_hash_by_their_bytes(
+        one in prop::collection::vec(0_u8..3, 1..64),
+        two in prop::collection::vec(0_u8..3, 1..64),
+        shared in 0_usize..64,
+    ) {
+        // Often with a long beginning in common, around the length from which keys are held otherwise.
+        let two = [&one[..shared.min(one.len())], &two[..]].concat();
+        let (first, second) = (Key::new(&one).unwrap(), Key::new(&two).unwrap());
+        prop_assert_eq!(first.cmp(&second), one.cmp(&two));
+        prop_assert_eq!(first == second, one == two);
+        let hashing = std::hash::RandomState::new();
+        prop_assert_eq!(hashing.hash_one(&first), hashing.hash_one(&one[..]));
+        prop_assert_eq!(first.clone(), first);
     }
 
     #[test]

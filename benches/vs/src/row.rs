@@ -16,6 +16,8 @@ pub(crate) struct Row {
 enum Target {
     AtMost(f64),
     AtLeast(f64),
+    /// It is there to compare with.
+    Open,
 }
 
 impl Row {
@@ -40,6 +42,11 @@ impl Row {
         Self { target: Target::AtMost(bound), ..self }
     }
 
+    /// Told for comparison; nothing is asked of it.
+    pub(crate) fn open(self) -> Self {
+        Self { target: Target::Open, ..self }
+    }
+
     /// Large is good: throughput.
     pub(crate) fn at_least(self, bound: f64) -> Self {
         Self { target: Target::AtLeast(bound), ..self }
@@ -52,6 +59,7 @@ impl Row {
         let (target, met) = match self.target {
             Target::AtMost(bound) => (format!("≤ {bound}"), judged <= bound),
             Target::AtLeast(bound) => (format!("≥ {bound}"), judged >= bound),
+            Target::Open => ("none".to_owned(), true),
         };
         json!({
             "bench": bench, "what": self.what, "ours": self.ours, "peer": self.peer.as_ref().map(|(_, peer)| peer),
@@ -73,6 +81,8 @@ mod tests {
         assert!(row.at_least(0.5).json("cache").contains(r#""met":false"#));
         let row = Row::absolute("allocations", "", 1.0);
         assert!(row.json("cache").contains(r#""met":false"#));
-        assert!(row.at_most(1.0).json("cache").contains(r#""ratio":null"#));
+        let row = row.at_most(1.0);
+        assert!(row.json("cache").contains(r#""ratio":null"#));
+        assert!(row.open().json("cache").contains(r#""target":"none""#));
     }
 }

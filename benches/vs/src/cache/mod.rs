@@ -33,7 +33,7 @@ pub(crate) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
     PARTS.iter().filter(|(name, _)| chosen(name)).try_for_each(|(_, part)| part(report))
 }
 
-/// Two workers: as many as the smallest machine has cores.
-fn workers() -> Result<tokio::runtime::Runtime, BoxError> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+/// A runtime of so many workers.
+fn workers(count: usize) -> Result<tokio::runtime::Runtime, BoxError> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(count).enable_all().build()?)
 }

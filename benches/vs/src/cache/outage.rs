@@ -30,7 +30,7 @@ fn open(url: &str, options: CacheOptions<u64>) -> Result<(Caches, Cache<u64>), B
 }
 
 pub(super) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
-    let runtime = workers()?;
+    let runtime = workers(2)?;
     runtime.block_on(hung(report))?;
     runtime.block_on(back(report))
 }

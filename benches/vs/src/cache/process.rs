@@ -35,7 +35,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> Result<(), Bo
 
 /// As many callers as there are want the keys; says how often it loaded each.
 fn callers(url: &str) -> Result<(), BoxError> {
-    workers()?.block_on(async {
+    workers(2)?.block_on(async {
         let options = RedisOptions::new(url).with_command_timeout(Duration::from_secs(20));
         let redis = Redis::open(options, SystemClock::shared())?;
         let caches = Caches::builder().memory(1 << 20).tier(Arc::new(redis.tier())).build()?;

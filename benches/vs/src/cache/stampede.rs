@@ -13,7 +13,7 @@ const CALLERS: usize = 1000;
 const LOAD: Duration = Duration::from_millis(50);
 
 pub(super) fn run(report: &mut dyn FnMut(Row)) -> Result<(), BoxError> {
-    let runtime = workers()?;
+    let runtime = workers(2)?;
     let caches = Caches::builder().memory(1 << 20).build()?;
     let cache: Cache<u64> = caches.open("bench", CacheOptions::new())?;
     let loads = |key, kind| runtime.block_on(rush(&cache, key, kind)) as f64;
