@@ -156,6 +156,10 @@ impl CacheTier for SqlCacheTier {
         each!(self, tier => tier.get_many(namespace, keys).await)
     }
 
+    async fn get_one(&self, namespace: &Namespace, key: &Key) -> Lookup {
+        each!(self, tier => tier.get_one(namespace, key).await)
+    }
+
     async fn put_many(&self, namespace: &Namespace, entries: Vec<(Key, Entry)>) -> Result<Vec<PutOutcome>> {
         each!(self, tier => tier.put_many(namespace, entries).await)
     }
