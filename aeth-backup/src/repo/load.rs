@@ -83,7 +83,7 @@ impl Shared {
     async fn read_index(self: &Arc<Self>) -> Result<Index> {
         let mut ids = Vec::new();
         let mut failure = None;
-        for sink in self.sinks.live() {
+        for sink in self.sinks.readable() {
             match sink.list(ObjectKind::Index).await {
                 Ok(found) => ids.extend(found.into_iter().map(|(id, _)| id)),
                 Err(error) => failure = Some(error),

@@ -75,6 +75,13 @@ impl Sinks {
         self.all.iter().filter(|sink| sink.is_live()).map(Arc::clone).collect()
     }
 
+    /// Those to list from: the live ones; where none is left, those that failed, as when reading. A disk that took no
+    /// more still has what it took before, and that is when somebody looks for it.
+    pub(crate) fn readable(&self) -> Vec<Arc<Sink>> {
+        let live = self.live();
+        if live.is_empty() { self.all.clone() } else { live }
+    }
+
     pub(crate) fn status(&self) -> Vec<SinkStatus> {
         self.all.iter().map(|sink| sink.status()).collect()
     }

@@ -37,7 +37,7 @@ impl Shared {
     pub(crate) async fn snapshot_ids(&self) -> Result<Vec<Id>> {
         let mut ids = Vec::new();
         let mut failure = None;
-        for sink in self.sinks.all.iter().filter(|sink| sink.is_live()) {
+        for sink in self.sinks.readable() {
             match sink.list(ObjectKind::Snapshot).await {
                 Ok(found) => ids.extend(found.into_iter().map(|(id, _)| id)),
                 Err(error) => failure = Some(error),

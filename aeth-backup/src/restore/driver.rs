@@ -9,7 +9,7 @@ use crate::format::{BlobEntry, BlobKind, Node, NodeKind};
 use crate::progress::SkipList;
 use crate::repo::{LockGuard, Repository, SnapshotEntry};
 use crate::source::split;
-use aeth_core::{Error, Result};
+use aeth_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,8 @@ impl Repository {
     /// they were. What cannot be restored is named in the report, and the rest goes on.
     ///
     /// # Errors
-    /// `AlreadyExists` when the target is not empty (for a single file: when it exists) and [`Existing::Refuse`] holds; `NotFound` when the
-    /// snapshot has nothing at the chosen root; `Busy` when the repository is locked exclusively; `Corrupt` for
+    /// `AlreadyExists` when the target is not empty (for a single file: when it exists) and [`Existing::Refuse`] holds;
+    /// `NotFound` when the snapshot has nothing at the chosen root, or was forgotten and pruned meanwhile; `Busy` when the repository is locked exclusively; `Corrupt` for
     /// an unreadable tree; `Closed` when it was cancelled.
     ///
     /// # Cancel safety
@@ -37,8 +37,32 @@ impl Repository {
         self.shared.revive_unless_writing().await;
         let lock = LockGuard::for_reading(&self.shared).await?;
         let result = self.restore_locked(snapshot, options).await;
+        // Before the lock was there, nothing kept another from taking it away.
+        let rootless = match &result {
+            Err(error) => Some(error),
+            Ok(report) => {
+                report.skipped.first().filter(|skipped| skipped.path.is_empty()).map(|skipped| &skipped.error)
+            }
+        };
+        let gone = match rootless {
+            Some(error) if error.kind() == ErrorKind::Corrupt && self.is_gone(snapshot).await => {
+                Some(error.clone())
+            }
+            _ => None,
+        };
         lock.release().await;
-        result
+        match gone {
+            Some(error) => Err(Error::not_found("the snapshot was forgotten and its data removed")
+                .with_operation("restore")
+                .with_key(snapshot.id)
+                .with_remedy("list the snapshots again and choose one that is there")
+                .with_source(error)),
+            None => result,
+        }
+    }
+
+    async fn is_gone(&self, snapshot: &SnapshotEntry) -> bool {
+        self.shared.snapshot(snapshot.id).await.is_err_and(|error| error.is_not_found())
     }
 
     /// The same for a caller that keeps a lock meanwhile.

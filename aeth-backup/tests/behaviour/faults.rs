@@ -71,6 +71,30 @@ async fn faults_by_seed() {
     assert!(failed + partial > 0, "no fault was ever felt");
 }
 
+/// The night on which the only disk takes no more: what it took before is found and restored, with the same handle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_sink_still_has_what_it_took_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, a, target) = (dir.path().join("s"), dir.path().join("a"), dir.path().join("t"));
+    sample_tree(&source, 1);
+    init(&[&a]).await;
+    let plan = |source: &Path| Plan::new().source(PathSource::new(source).unwrap());
+    let first = open(&[&a]).await.backup(plan(&source)).await.unwrap();
+    let full = FaultPlan::new(1).range("write", 2, 1000, Fault::error(ErrorKind::Full));
+    let repository = Repository::open(vec![faulty(&a, &full)], &password(), options()).await.unwrap();
+    let more = dir.path().join("more");
+    sample_tree(&more, 2);
+    let error = repository.backup(plan(&more)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    assert!(repository.sinks()[0].error.is_some());
+    let found = repository.snapshots().await.unwrap();
+    assert_eq!(found.iter().map(|entry| entry.id).collect::<Vec<_>>(), [first.snapshot.id]);
+    let latest = repository.snapshot("latest").await.unwrap();
+    let options = RestoreOptions::new(&target).root(source.to_str().unwrap());
+    assert!(repository.restore(&latest, options).await.unwrap().is_complete());
+    assert_same_tree(&source, &target);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_that_hangs_is_out_after_its_time() {
     let dir = tempfile::tempdir().unwrap();

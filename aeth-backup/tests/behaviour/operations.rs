@@ -278,6 +278,9 @@ async fn prune_removes_what_nobody_needs_and_nothing_else() {
     assert!(bytes_below(&a) + 3_000_000 < before.0, "{} {}", bytes_below(&a), before.0);
     assert_eq!(files_below(&a.join("data")).len(), files_below(&b.join("data")).len());
     assert_whole(&[&a, &b], &source, "latest", dir.path()).await;
+    // Whoever chose it before is told that it is gone, not that the repository is damaged.
+    let late = repository.restore(&first, RestoreOptions::new(dir.path().join("late"))).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::NotFound, "{late:?}");
 
     // A damaged repository is not pruned.
     let pack =

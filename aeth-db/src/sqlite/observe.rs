@@ -91,11 +91,12 @@ impl SqliteDatabase {
             }
         }
         if let Some(readers) = &shared.readers {
-            readers.pool.close();
-            // The writer must be the last to close: the last one removes the log.
+            // The writer must be the last to close: the last one removes the log. The pool, when it is closed, only
+            // drops what it has, and a dropped connection closes when its thread comes to it.
             for link in readers.pool.retain(|_, _| false).removed {
                 drop(link.raw.close().await);
             }
+            readers.pool.close();
         }
         if !shared.writer.pool.is_closed() {
             let last = clock.timeout(left(), Box::pin(self.last_writer())).await;

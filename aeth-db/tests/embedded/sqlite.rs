@@ -332,6 +332,26 @@ async fn closing_waits_and_leaves_one_file() {
     assert_eq!(db.check().await.status, Status::Down);
 }
 
+/// The writer closes when all readers have, however many there are: whoever closes last removes the log, and a reader
+/// cannot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_with_idle_readers_leaves_one_file() {
+    for _ in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path()).await;
+        let mut readers = Vec::new();
+        for _ in 0..4 {
+            let mut reader = db.read().await.unwrap();
+            sqlx::query("SELECT count(*) FROM sqlite_master").execute(&mut reader).await.unwrap();
+            readers.push(reader);
+        }
+        drop(readers);
+        db.close(Duration::from_secs(5)).await.unwrap();
+        let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(files, ["app.db"]);
+    }
+}
+
 #[tokio::test]
 async fn every_metric_is_a_well_known_one() {
     use aeth_core::observe::{Collector, Descriptor, HistogramSnapshot, Label, MetricsSource, standard};
