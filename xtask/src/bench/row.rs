@@ -51,7 +51,7 @@ impl Row {
     /// For a terminal.
     pub(crate) fn line(&self) -> String {
         let (peer, ratio) = self.peer_cells();
-        let met = if self.met { "met" } else { "MISSED" };
+        let met = self.judged(["met", "MISSED", ""]);
         let ours = figure(self.ours);
         format!(
             "{:<44} ours {ours:>9} {:<8} peer {peer:<24} ratio {ratio:>6}  target {:<10} {met}",
@@ -62,7 +62,7 @@ impl Row {
     /// For the page.
     pub(crate) fn markdown(&self) -> String {
         let (peer, ratio) = self.peer_cells();
-        let met = if self.met { "yes" } else { "**no**" };
+        let met = self.judged(["yes", "**no**", "–"]);
         format!(
             "| {} | {} {} | {peer} | {ratio} | {} | {met} |",
             self.what,
@@ -75,6 +75,15 @@ impl Row {
     fn peer_cells(&self) -> (String, String) {
         let peer = self.peer.map_or_else(|| "–".into(), |peer| format!("{} {}", figure(peer), self.against));
         (peer, self.ratio.map_or_else(|| "–".into(), |ratio| format!("{ratio:.2}")))
+    }
+
+    /// What to say where the target is met, where it is missed, and where there is none.
+    fn judged(&self, [met, missed, none]: [&'static str; 3]) -> &'static str {
+        match (self.target.as_str(), self.met) {
+            ("none", _) => none,
+            (_, true) => met,
+            (_, false) => missed,
+        }
     }
 }
 
