@@ -18,7 +18,19 @@ const LAYOUT: u32 = 1;
 pub(crate) struct DataDir {
     root: PathBuf,
     /// Held for its lock alone; taken out when the storage shuts down.
-    lock: parking_lot::Mutex<Option<File>>,
+    lock: parking_lot::Mutex<Option<Locked>>,
+}
+
+/// A file that is locked until it is dropped. Closing it would not do: a program that this process is just starting
+/// holds a copy of every descriptor until it runs, and with it the lock (flock(2)).
+#[derive(Debug)]
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Closing follows, and lets go as well where nobody has a copy.
+        drop(self.0.unlock());
+    }
 }
 
 impl DataDir {
@@ -86,7 +98,7 @@ impl DataDir {
     }
 }
 
-fn take_lock(path: &Path) -> Result<File> {
+fn take_lock(path: &Path) -> Result<Locked> {
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -101,10 +113,11 @@ fn take_lock(path: &Path) -> Result<File> {
         }
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
-    file.set_len(0)?;
-    file.rewind()?;
-    writeln!(file, "{}", std::process::id())?;
-    Ok(file)
+    let mut locked = Locked(file);
+    locked.0.set_len(0)?;
+    locked.0.rewind()?;
+    writeln!(locked.0, "{}", std::process::id())?;
+    Ok(locked)
 }
 
 fn check_layout(root: &Path) -> Result<()> {
@@ -135,5 +148,22 @@ fn check_layout(root: &Path) -> Result<()> {
         Err(_) if text.trim().is_empty() => Ok(std::fs::write(path, format!("{LAYOUT}\n"))?),
         Err(_) => Err(Error::corrupt("the layout file of the data directory is unreadable")
             .with_remedy("choose an empty directory, or one that an earlier run made")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_keep_the_lock() {
+        let dir = testkit::temp_dir();
+        let held = DataDir::open(dir.path()).unwrap();
+        // What a program has that is being started by another thread.
+        let copy = held.lock.lock().as_ref().unwrap().0.try_clone().unwrap();
+        assert_eq!(DataDir::open(dir.path()).unwrap_err().kind(), ErrorKind::Busy);
+        held.release();
+        DataDir::open(dir.path()).unwrap();
+        drop(copy);
     }
 }

@@ -65,29 +65,59 @@ impl<B: Batches> Gather<B> {
         if queue.flying < self.shared.flights {
             queue.flying += 1;
             drop(queue);
-            let shared = Arc::clone(&self.shared);
-            drop(self.tasks.spawn(async move { shared.fly().await }));
+            let flight = Flight { shared: Arc::clone(&self.shared), landed: false };
+            drop(self.tasks.spawn(flight.fly()));
+        }
+    }
+}
+
+/// Takes one batch after the other until nothing waits.
+struct Flight<B: Batches> {
+    shared: Arc<Shared<B>>,
+    landed: bool,
+}
+
+impl<B: Batches> Flight<B> {
+    async fn fly(mut self) {
+        loop {
+            tokio::task::yield_now().await;
+            let batch: Vec<B::Item> = {
+                let mut queue = self.shared.queue.lock();
+                let count = queue.items.len().min(self.shared.batches.limit());
+                if count == 0 {
+                    queue.flying -= 1;
+                    self.landed = true;
+                    return;
+                }
+                queue.items.drain(..count).collect()
+            };
+            if self.shared.batches.run(batch).await == Outcome::Down {
+                self.shared.refuse_all();
+            }
+        }
+    }
+}
+
+/// A flight ends early with the runtime that it runs on; another runtime may use the same handle afterwards.
+impl<B: Batches> Drop for Flight<B> {
+    fn drop(&mut self) {
+        if self.landed {
+            return;
+        }
+        let left = {
+            let mut queue = self.shared.queue.lock();
+            queue.flying -= 1;
+            queue.flying
+        };
+        if left == 0 {
+            self.shared.refuse_all();
         }
     }
 }
 
 impl<B: Batches> Shared<B> {
-    async fn fly(&self) {
-        loop {
-            tokio::task::yield_now().await;
-            let batch: Vec<B::Item> = {
-                let mut queue = self.queue.lock();
-                let count = queue.items.len().min(self.batches.limit());
-                if count == 0 {
-                    queue.flying -= 1;
-                    return;
-                }
-                queue.items.drain(..count).collect()
-            };
-            if self.batches.run(batch).await == Outcome::Down {
-                let waiting = std::mem::take(&mut self.queue.lock().items);
-                waiting.into_iter().for_each(|item| self.batches.refuse(item));
-            }
-        }
+    fn refuse_all(&self) {
+        let waiting = std::mem::take(&mut self.queue.lock().items);
+        waiting.into_iter().for_each(|item| self.batches.refuse(item));
     }
 }

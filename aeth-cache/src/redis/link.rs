@@ -231,9 +231,9 @@ impl Link {
                     State::Dialling => {}
                     State::Down { .. } | State::Idle => {
                         *state = State::Dialling;
-                        let link = Arc::clone(self);
+                        let attempt = Attempt(Arc::clone(self));
                         // On its own, because a connect may take longer than the caller waits.
-                        drop(self.tasks.spawn_until_closed(async move { link.dial().await }));
+                        drop(self.tasks.spawn_until_closed(async move { attempt.0.dial().await }));
                     }
                 }
             }
@@ -276,6 +276,20 @@ impl Link {
         let mut state = self.state.lock();
         if matches!(*state, State::Up(_)) && self.generation() == generation {
             *state = State::Idle;
+        }
+    }
+}
+
+/// An attempt to connect. The runtime that it runs on may end before it does; then the next caller makes another.
+struct Attempt(Arc<Link>);
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        if matches!(*state, State::Dialling) {
+            *state = State::Idle;
+            drop(state);
+            self.0.changed.notify_waiters();
         }
     }
 }

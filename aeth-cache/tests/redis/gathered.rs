@@ -3,8 +3,10 @@
 #![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used)]
 
 use crate::place::{calls, entry, key, space, tier};
+use aeth_core::ErrorKind;
 use aeth_core::cache::{CacheTierExt, Lookup};
 use futures_util::future::join_all;
+use std::time::Duration;
 
 /// They leave as one command, or as one each; either way each is answered what its own key has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,5 +42,34 @@ async fn each_is_answered_for_its_own_key() {
             true => assert!(count("mget") >= 1 && count("mget") + count("get") < 50, "{counted:?}"),
             false => assert_eq!((count("mget"), count("get")), (0, 100), "{counted:?}"),
         }
+    }
+}
+
+/// A runtime that ends takes its batches and its connection with it, and nothing else: the handle works on the next one.
+#[test]
+fn a_runtime_that_ends_leaves_the_handle_usable() {
+    let server = testkit::Redis::start();
+    let tier = tier(&server, |o| o);
+    for round in 0..4 {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        // That the connection is gone, its first user finds out.
+        let stored = async {
+            while let Err(error) = tier.put(&space(), key("key"), entry(round)).await {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+            }
+            tier.get(&space(), &key("key")).await.hit()
+        };
+        let limit = Duration::from_secs(5);
+        let stored = runtime.block_on(async { tokio::time::timeout(limit, stored).await });
+        assert_eq!(stored.expect("nothing hangs").expect("it was stored").value, round.to_string());
+        server.cli(&["CLIENT", "PAUSE", "300", "ALL"]);
+        for _ in 0..20 {
+            let tier = tier.clone();
+            runtime.spawn(async move { tier.get(&space(), &key("key")).await });
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        drop(runtime);
+        std::thread::sleep(Duration::from_millis(300));
     }
 }

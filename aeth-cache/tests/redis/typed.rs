@@ -160,9 +160,9 @@ async fn a_lost_subscription_makes_copies_stale() -> Test {
     let server = testkit::Redis::start();
     let (one, two) =
         (node(patient(&server.url()), numbers()).await, node(patient(&server.url()), numbers()).await);
-    for round in 1..6_u64 {
+    one.cache.put(&2, 7).await?;
+    for round in 1..7_u64 {
         one.cache.put(&1, round).await?;
-        one.cache.put(&2, 7).await?;
         until(async || two.cache.get(&1).await.unwrap().as_deref() == Some(&round)).await;
         two.cache.get(&2).await?;
         // Cut, change, and the message is gone for good.
@@ -174,7 +174,8 @@ async fn a_lost_subscription_makes_copies_stale() -> Test {
             Some(report) => report.state == EntryState::StaleByGap || report.state == EntryState::Fresh,
             None => false,
         };
-        assert!(doubted().await, "an entry that nobody changed was dropped");
+        // In the first round the word of its own put may still have been on its way.
+        assert!(round == 1 || doubted().await, "an entry that nobody changed was dropped");
         assert_eq!(two.cache.get(&2).await?.as_deref(), Some(&7));
     }
     Ok(())
