@@ -28,8 +28,8 @@ impl Repository {
     ///
     /// # Errors
     /// `AlreadyExists` when the target is not empty (for a single file: when it exists) and [`Existing::Refuse`] holds;
-    /// `NotFound` when the snapshot has nothing at the chosen root, or was forgotten and pruned meanwhile; `Busy` when the repository is locked exclusively; `Corrupt` for
-    /// an unreadable tree; `Closed` when it was cancelled.
+    /// `NotFound` when the snapshot has nothing at the chosen root, or was forgotten and pruned meanwhile; `Busy` when
+    /// the repository is locked exclusively; `Corrupt` for an unreadable tree; `Closed` when it was cancelled.
     ///
     /// # Cancel safety
     /// Cancel-safe: dropping the future stops it, with what was restored so far in place.

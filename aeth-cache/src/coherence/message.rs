@@ -68,7 +68,7 @@ impl News {
         }
         match kind {
             KEYS => {
-                let keys = parts.into_iter().map(|part| Key::from_bytes(part).ok()).collect::<Option<_>>()?;
+                let keys = parts.into_iter().map(|part| Key::new(part).ok()).collect::<Option<_>>()?;
                 Some(Self::Keys(namespace, keys))
             }
             TAGS => {

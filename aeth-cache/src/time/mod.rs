@@ -48,7 +48,8 @@ impl CoarseClock {
         let ticker = Arc::new(Ticker {
             clock,
             now: AtomicU64::new(ASLEEP),
-            ahead: AtomicU64::new(0),
+            // From the start, because who sees the first time need not see what was stored beside it.
+            ahead: AtomicU64::new(clock.unix_millis().wrapping_sub(millis(clock.monotonic()))),
             thread: OnceLock::new(),
             alarms: Mutex::default(),
         });

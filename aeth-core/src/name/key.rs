@@ -1,7 +1,6 @@
 //! Cache keys.
 
 use super::InvalidName;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -53,18 +52,6 @@ impl Key {
             }
             _ => Held::Shared(bytes.into()),
         }))
-    }
-
-    /// Takes the bytes of a buffer as a key.
-    ///
-    /// # Errors
-    /// [`InvalidName::Empty`] and [`InvalidName::TooLong`].
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "how long a key is decides whether its buffer can be kept"
-    )]
-    pub fn from_bytes(bytes: Bytes) -> Result<Self, InvalidName> {
-        Self::new(&bytes)
     }
 
     /// Checks borrowed bytes without making a key, for look-ups that must not allocate.

@@ -92,7 +92,7 @@ proptest! {
         prop_assert_eq!(Key::new(&bytes).is_ok(), key);
         let json = serde_json::to_string(&bytes).unwrap();
         prop_assert_eq!(serde_json::from_str::<Key>(&json).is_ok(), key, "deserialising checks as well");
-        if let Ok(key) = Key::from_bytes(bytes.clone().into()) {
+        if let Ok(key) = Key::new(&bytes) {
             prop_assert_eq!(key.as_bytes(), &bytes[..]);
             prop_assert!(key.to_string().is_ascii());
         }
